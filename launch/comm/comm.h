@@ -1,0 +1,93 @@
+// Collectives between the ranks of a job. A Comm moves plain buffers and knows no tensors; its
+// backends are one process alone (self), ranks as threads (tests), MPI (CPU clusters, control
+// traffic) and NCCL (GPUs). Every call has a deadline: when it passes, the call throws CommError
+// naming the rank, the operation and its sequence number. After a CommError the communicator can
+// only be aborted. Sums are taken in rank order, so that every backend gives the same bits.
+// Thread safety: one thread at a time per Comm; `abort` may come from any thread.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace atelier::comm {
+
+enum class DType : std::uint8_t { kFloat32, kFloat64, kBFloat16, kInt64, kUInt8 };
+enum class Place : std::uint8_t { kHost, kCuda };
+enum class ReduceOp : std::uint8_t { kSum, kMin, kMax };
+
+[[nodiscard]] std::size_t size_of(DType dtype);
+[[nodiscard]] std::string_view name_of(DType dtype);
+
+/// Memory of the caller. Lifetime: until the call returns (host) or the stream has passed it.
+struct Buffer {
+  void* data = nullptr;
+  std::size_t count = 0;  ///< elements
+  DType dtype = DType::kFloat32;
+  Place place = Place::kHost;
+  [[nodiscard]] std::size_t bytes() const { return count * size_of(dtype); }
+};
+
+struct ConstBuffer {
+  const void* data = nullptr;
+  std::size_t count = 0;  ///< elements
+  DType dtype = DType::kFloat32;
+  Place place = Place::kHost;
+  ConstBuffer() = default;
+  ConstBuffer(const void* memory, std::size_t elements, DType type, Place where = Place::kHost)
+      : data(memory), count(elements), dtype(type), place(where) {}
+  ConstBuffer(const Buffer& buffer)  // NOLINT(google-explicit-constructor): as span<const T>
+      : data(buffer.data), count(buffer.count), dtype(buffer.dtype), place(buffer.place) {}
+  [[nodiscard]] std::size_t bytes() const { return count * size_of(dtype); }
+};
+
+struct CallOptions {
+  std::chrono::milliseconds timeout{0};  ///< 0: the communicator's default
+  void* stream = nullptr;                ///< device stream; null on hosts
+  std::string_view label;                ///< what is moved, for reports: "gradients of G, bucket 3"
+};
+
+class Comm {
+ public:
+  virtual ~Comm() = default;  ///< local; never a collective
+
+  [[nodiscard]] virtual int rank() const = 0;
+  [[nodiscard]] virtual int world() const = 0;
+  /// Position among the ranks of this host, and how many hosts there are.
+  [[nodiscard]] virtual int local_rank() const = 0;
+  [[nodiscard]] virtual int hosts() const = 0;
+  [[nodiscard]] virtual std::string_view backend() const = 0;
+
+  /// Replaces `data` on every rank by its reduction over all ranks. kBFloat16 sums in float32.
+  /// Collective: all ranks, same order, same count and dtype. Throws: CommError.
+  virtual void all_reduce(Buffer data, ReduceOp op, const CallOptions& options = {}) = 0;
+
+  /// Reduces `in` (world × out.count elements) and leaves the rank-th part in `out`.
+  /// Collective: all ranks. Throws: CommError.
+  virtual void reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op,
+                              const CallOptions& options = {}) = 0;
+
+  /// Concatenates `in` of all ranks, in rank order, into `out` (world × in.count elements).
+  /// Collective: all ranks. Throws: CommError.
+  virtual void all_gather(ConstBuffer in, Buffer out, const CallOptions& options = {}) = 0;
+
+  /// Copies `data` of `root` to every rank. Collective: all ranks. Throws: CommError.
+  virtual void broadcast(Buffer data, int root, const CallOptions& options = {}) = 0;
+
+  /// Returns when every rank has entered. Collective: all ranks. Throws: CommError.
+  virtual void barrier(const CallOptions& options = {}) = 0;
+
+  /// Ends the job on every rank with `exit_code`, printing `reason` once. A rank of a multi-process
+  /// backend does not return from it. Idempotent.
+  virtual void abort(std::string_view reason, int exit_code) = 0;
+
+  /// Collectives this rank has entered so far.
+  [[nodiscard]] virtual std::uint64_t sequence() const = 0;
+
+  /// Default deadline of the calls that name none.
+  virtual void set_default_timeout(std::chrono::milliseconds timeout) = 0;
+};
+
+}  // namespace atelier::comm
