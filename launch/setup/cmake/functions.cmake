@@ -1,4 +1,5 @@
 # One line per library and per test; what every target shares stands here.
+# The forms with `torch` are the same, compiled against LibTorch with the one precompiled header.
 include_guard()
 
 # atelier_library(<folder name> SOURCES ... [LINKS PUBLIC ... PRIVATE ...]): static library atelier_<name>, alias atelier::<name>.
@@ -12,29 +13,46 @@ function(atelier_library name)
   endif()
 endfunction()
 
-# atelier_test_program(<name> SOURCES ... LINKS ...): a GoogleTest program with the standard main.
+function(atelier_torch_library name)
+  atelier_library(${name} ${ARGN})
+  target_link_libraries(atelier_${name} PUBLIC atelier_torch)
+  target_precompile_headers(atelier_${name} REUSE_FROM atelier_torch_pch)
+endfunction()
+
+# atelier_test_program(<name> [TORCH] SOURCES ... LINKS ...): a GoogleTest program; its main is among SOURCES or LINKS.
 function(atelier_test_program name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINKS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "TORCH" "" "SOURCES;LINKS")
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE atelier_options ${arg_LINKS} GTest::gtest GTest::gmock)
+  if(arg_TORCH)
+    target_link_libraries(${name} PRIVATE atelier_torch)
+    target_precompile_headers(${name} REUSE_FROM atelier_torch_pch)
+  endif()
 endfunction()
 
 # atelier_unit_test(<name> SOURCES ... LINKS ...): label unit, one CTest entry, 60 s at most.
 function(atelier_unit_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINKS")
-  atelier_test_program(${name} SOURCES ${arg_SOURCES} LINKS ${arg_LINKS} GTest::gtest_main)
+  atelier_test_program(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE GTest::gtest_main)
   add_test(NAME unit.${name} COMMAND ${name})
   set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 60)
 endfunction()
 
-# atelier_mpi_test(<name> SOURCES ... LINKS ... RANKS 1 2 3): one CTest entry per world size under mpirun. The program's main
-# comes from tests/support/mpi_main.cpp, which checks the world size it was registered for.
+function(atelier_torch_unit_test name)
+  atelier_unit_test(${name} TORCH ${ARGN})
+endfunction()
+
+# atelier_mpi_test(<name> SOURCES ... LINKS ... RANKS 1 2 3 [TIMEOUT s]): one CTest entry per world size under mpirun. The
+# program's main comes from tests/support/mpi_main.cpp, which checks the world size it was registered for.
 function(atelier_mpi_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "SOURCES;LINKS;RANKS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "TORCH" "TIMEOUT" "SOURCES;LINKS;RANKS")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 60)
   endif()
-  atelier_test_program(${name} SOURCES ${arg_SOURCES} ${CMAKE_SOURCE_DIR}/tests/support/mpi_main.cpp
+  if(arg_TORCH)
+    set(torch TORCH)
+  endif()
+  atelier_test_program(${name} ${torch} SOURCES ${arg_SOURCES} ${CMAKE_SOURCE_DIR}/tests/support/mpi_main.cpp
                        LINKS ${arg_LINKS} atelier_mpi_c)
   foreach(ranks IN LISTS arg_RANKS)
     add_test(NAME mpi.${name}.${ranks} COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none -n ${ranks}
@@ -42,4 +60,8 @@ function(atelier_mpi_test name)
     set_tests_properties(mpi.${name}.${ranks} PROPERTIES LABELS mpi TIMEOUT ${arg_TIMEOUT} PROCESSORS 2
       ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;ASAN_OPTIONS=detect_leaks=0")
   endforeach()
+endfunction()
+
+function(atelier_torch_mpi_test name)
+  atelier_mpi_test(${name} TORCH ${ARGN})
 endfunction()

@@ -1,6 +1,8 @@
 # Third-party libraries, found once, each as one imported target.
 include_guard()
 
+include(dependencies)  # ATELIER_WITH_CUDA, atelier_nccl, the tests' Python
+
 find_package(PkgConfig REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(nlohmann_json REQUIRED)
