@@ -55,7 +55,7 @@ class LocalFile final : public WritableFile {
     while (!bytes.empty()) {
       const ssize_t written = ::write(fd_.get(), bytes.data(), bytes.size());
       if (written < 0 && errno == EINTR) continue;
-      if (written < 0) fail("write to", path_, errno);
+      if (written <= 0) fail("write to", path_, written < 0 ? errno : ENOSPC);
       bytes = bytes.subspan(static_cast<std::size_t>(written));
     }
   }
@@ -70,6 +70,22 @@ class LocalFile final : public WritableFile {
   Path path_;
   Descriptor fd_;
 };
+
+void read_exactly(const Descriptor& fd, const Path& path, std::uint64_t offset,
+                  std::span<std::byte> out) {
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t got =
+        ::pread(fd.get(), out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("read", path, errno);
+    if (got == 0) {
+      throw IoError(text("Cannot read '", path.string(), "': it ends at or before byte ",
+                         offset + done, ", but ", offset + out.size(), " bytes were expected."));
+    }
+    done += static_cast<std::size_t>(got);
+  }
+}
 
 /// Runs one std::filesystem call and turns its error code into an IoError.
 template <typename Call>
@@ -87,25 +103,20 @@ std::unique_ptr<WritableFile> LocalFileSystem::create(const Path& path) {
 }
 
 std::string LocalFileSystem::read(const Path& path) {
-  std::string content(size(path), '\0');
-  read_at(path, 0, std::as_writable_bytes(std::span(content)));
+  const Descriptor fd(path, O_RDONLY, "open");
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) fail("read the size of", path, errno);
+  if (S_ISDIR(status.st_mode)) fail("read", path, EISDIR);
+  if (!S_ISREG(status.st_mode)) {
+    throw IoError(text("Cannot read '", path.string(), "': it is no regular file."));
+  }
+  std::string content(static_cast<std::size_t>(status.st_size), '\0');
+  read_exactly(fd, path, 0, std::as_writable_bytes(std::span(content)));
   return content;
 }
 
 void LocalFileSystem::read_at(const Path& path, std::uint64_t offset, std::span<std::byte> out) {
-  const Descriptor fd(path, O_RDONLY, "open");
-  std::size_t done = 0;
-  while (done < out.size()) {
-    const ssize_t got =
-        ::pread(fd.get(), out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail("read", path, errno);
-    if (got == 0) {
-      throw IoError(text("Cannot read '", path.string(), "': it ends at byte ", offset + done,
-                         ", but ", offset + out.size(), " bytes were expected."));
-    }
-    done += static_cast<std::size_t>(got);
-  }
+  read_exactly(Descriptor(path, O_RDONLY, "open"), path, offset, out);
 }
 
 bool LocalFileSystem::exists(const Path& path) {
@@ -147,10 +158,11 @@ void LocalFileSystem::rename(const Path& from, const Path& to) {
 
 void LocalFileSystem::rename_new(const Path& from, const Path& to) {
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return;
-  // NFS and some parallel file systems lack the flag; a plain rename onto a directory that is not
-  // empty fails by itself, and a file is checked for just before.
-  if (errno == EINVAL && !exists(to)) return rename(from, to);
-  fail(text("rename '", from.string(), "' to"), to, errno == EINVAL ? EEXIST : errno);
+  const int code = errno;
+  // NFS and some parallel file systems lack the flag: there the target is looked for just before.
+  const bool lacks_flag = code == EINVAL || code == ENOSYS;
+  if (lacks_flag && !exists(to)) return rename(from, to);
+  fail(text("rename '", from.string(), "' to"), to, lacks_flag ? EEXIST : code);
 }
 
 void LocalFileSystem::remove_all(const Path& path) {
@@ -160,7 +172,11 @@ void LocalFileSystem::remove_all(const Path& path) {
 
 void LocalFileSystem::sync(const Path& path) {
   const Descriptor fd(path, O_RDONLY, "open");
-  if (::fsync(fd.get()) != 0) fail("sync", path, errno);
+  if (::fsync(fd.get()) == 0) return;
+  const int code = errno;
+  // Some network file systems cannot sync a folder and say EINVAL; they keep names safe themselves.
+  if (code == EINVAL && std::filesystem::is_directory(path)) return;
+  fail("sync", path, code);
 }
 
 std::uint64_t LocalFileSystem::free_bytes(const Path& path) {

@@ -71,6 +71,7 @@ class LocalFileSystem final : public FileSystem {
 
 /// Writes `content` so that `path` holds either what it held before or all of it: temporary file
 /// beside it, fsync, rename, fsync of the directory. A failure leaves no temporary file behind.
+/// Requires: one writer per path at a time. Throws: IoError.
 void write_atomically(FileSystem& files, const Path& path, std::string_view content);
 
 }  // namespace atelier

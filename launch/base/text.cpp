@@ -10,9 +10,9 @@ namespace atelier {
 
 std::string join(const std::vector<std::string>& items, std::string_view separator) {
   std::string out;
-  for (const std::string& item : items) {
-    if (!out.empty()) out += separator;
-    out += item;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (i > 0) out += separator;
+    out += items[i];
   }
   return out;
 }
@@ -36,8 +36,8 @@ std::string human_bytes(std::uint64_t bytes) {
 }
 
 std::string human_seconds(double seconds) {
-  if (!std::isfinite(seconds) || seconds < 0) return "?";
-  if (seconds < 60) return text(fixed(seconds, seconds < 10 ? 1 : 0), " s");
+  if (!(seconds >= 0 && seconds < 1e12)) return "?";  // NaN and infinity too
+  if (seconds < 59.5) return text(fixed(seconds, seconds < 10 ? 1 : 0), " s");
   const auto whole = static_cast<std::int64_t>(std::llround(seconds));
   const auto two = [](std::int64_t n) { return text(n < 10 ? "0" : "", n); };
   if (whole < 3600) return text(whole / 60, " min ", two(whole % 60), " s");
@@ -45,12 +45,13 @@ std::string human_seconds(double seconds) {
 }
 
 std::string human_count(std::int64_t count) {
-  std::string digits = text(count < 0 ? -count : count);
-  for (std::size_t at = digits.size(); at > 3;) {
+  std::string digits = text(count);
+  const std::size_t first = count < 0 ? 1 : 0;
+  for (std::size_t at = digits.size(); at > first + 3;) {
     at -= 3;
     digits.insert(at, ",");
   }
-  return count < 0 ? "-" + digits : digits;
+  return digits;
 }
 
 std::size_t edit_distance(std::string_view left, std::string_view right) {
@@ -82,7 +83,8 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
       best = candidate;
     }
   }
-  return best_distance <= std::max<std::size_t>(2, word.size() / 3) ? best : std::string();
+  const std::size_t near_enough = std::max<std::size_t>(word.size() <= 3 ? 1 : 2, word.size() / 3);
+  return best_distance <= near_enough ? best : std::string();
 }
 
 }  // namespace atelier
