@@ -59,7 +59,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(atelier_torch INTERFACE -fpch-preprocess)  # lets ccache see what a precompiled header stands for
 endif()
 
-# The precompiled header is built once, here; every other target reuses it, so all must have the same options and definitions.
-add_library(atelier_torch_pch OBJECT "${CMAKE_SOURCE_DIR}/launch/setup/cmake/torch_pch.cpp")
+# The precompiled header is built once, here; every other target reuses it, so all must have the same compile options. CMake
+# builds one only for a target with a source file.
+file(GENERATE OUTPUT "${CMAKE_BINARY_DIR}/torch_pch.cpp" CONTENT "// Stands for the precompiled <torch/torch.h>.\n")
+add_library(atelier_torch_pch OBJECT "${CMAKE_BINARY_DIR}/torch_pch.cpp")
 target_link_libraries(atelier_torch_pch PRIVATE atelier_torch)
 target_precompile_headers(atelier_torch_pch PRIVATE <torch/torch.h>)

@@ -1,4 +1,4 @@
-// The fetched LibTorch compiles with the project's flags and the precompiled header, links and computes.
+// The fetched LibTorch compiles with our flags and the precompiled header, links and computes.
 #include <gtest/gtest.h>
 
 TEST(Torch, version_is_the_pinned_one) { EXPECT_STREQ(TORCH_VERSION, "2.11.0"); }

@@ -1,1 +1,0 @@
-// Stands for the precompiled <torch/torch.h>: CMake builds one only for a target with a source file.
