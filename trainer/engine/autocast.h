@@ -1,0 +1,20 @@
+// bfloat16 for the operations that gain from it, as long as the scope lives. Weights are cast once
+// per scope. Thread safety: acts on the calling thread.
+#pragma once
+
+#include <torch/torch.h>
+
+namespace atelier::engine {
+
+class AutocastScope {
+ public:
+  explicit AutocastScope(bool enabled);
+  ~AutocastScope();
+  AutocastScope(const AutocastScope&) = delete;
+  AutocastScope& operator=(const AutocastScope&) = delete;
+
+ private:
+  bool enabled_;
+};
+
+}  // namespace atelier::engine

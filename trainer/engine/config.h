@@ -1,0 +1,56 @@
+// Configuration of the engine. No torch here. Thread safety: values.
+#pragma once
+
+#include <cstdint>
+
+#include "launch/base/config_fields.h"
+
+namespace atelier::engine {
+
+enum class Precision : std::uint8_t {
+  kAuto,  ///< measured in the first steps, then stored with the run
+  kFloat32,
+  kBFloat16,  ///< float32 master weights, bfloat16 convolutions and products
+  kFloat64,   ///< for tests that compare world sizes
+};
+
+enum class Decay : std::uint8_t { kConstant, kLinear, kCosine };
+
+struct TrainConfig {
+  std::int64_t steps = 5000;
+  std::int64_t batch = 64;  ///< images per step over all ranks
+  std::int64_t seed = 0;
+  Precision precision = Precision::kAuto;
+  bool deterministic = false;
+  std::int64_t threads = 1;  ///< compute threads of each rank
+};
+
+/// Learning rates are those of the global batch and never rescale themselves.
+struct OptimizerConfig {
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.99;
+  double epsilon = 1e-8;
+  std::int64_t warmup_images = 6400;
+  Decay decay = Decay::kLinear;
+  double decay_from = 0.5;    ///< share of the run after which the rate falls
+  double final_factor = 0.0;  ///< of the learning rate, at the end
+  std::int64_t ema_half_life_images = 44000;
+  std::int64_t bucket_bytes = 4 << 20;  ///< gradients are all-reduced in pieces of this size
+};
+
+void describe(ConfigFields& fields, TrainConfig& config);
+void describe(ConfigFields& fields, OptimizerConfig& config);
+
+[[nodiscard]] const char* name_of(Precision precision);
+
+/// Factor on the learning rate after `images` of `total_images`. Units: images.
+[[nodiscard]] double learning_rate_factor(const OptimizerConfig& config, double images,
+                                          double total_images);
+
+/// Weight of the old average after a step of `batch` images: 2^(-batch / half life), where the half
+/// life grows with the run until it is reached, so that an early average is not the initial weights
+/// (as StyleGAN2's ramp-up of 5 %). Units: images.
+[[nodiscard]] double average_decay(const OptimizerConfig& config, double images, double batch);
+
+}  // namespace atelier::engine

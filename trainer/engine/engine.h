@@ -1,0 +1,103 @@
+// The data-parallel training step. For each phase of the objective: forward, backward, one sum of
+// the gradients over all ranks, norm, Adam, average. The same code runs on one rank without MPI and
+// on many; only the Comm differs. Whatever the ranks must agree on in a step travels in one fused
+// vector of scalars. Thread safety: one thread per engine.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include "launch/comm/comm.h"
+#include "trainer/engine/config.h"
+#include "trainer/engine/gradient_reducer.h"
+#include "trainer/engine/trained_net.h"
+#include "trainer/objectives/objective.h"
+
+namespace atelier::engine {
+
+/// Where the time of a step goes.
+enum class Stage : std::uint8_t { kForward, kBackward, kAllReduce, kOptimizer, kMetrics };
+using StageListener = std::function<void(Stage)>;
+
+struct LossValue {
+  std::string net;
+  std::string term;
+  double value = 0;
+  bool present = false;  ///< false: this step did not compute it (lazy penalties)
+};
+
+struct NetValue {
+  std::string net;
+  double gradient_norm = 0;
+  double parameter_norm = 0;
+  std::int64_t nonfinite_gradients = 0;
+  std::int64_t nonfinite_losses = 0;  ///< over all ranks
+};
+
+struct StepReport {
+  std::vector<LossValue> losses;
+  std::vector<NetValue> nets;
+  std::vector<double> flags;  ///< sums over ranks of what the caller passed in
+  std::int64_t reduced_bytes = 0;
+  bool updated = true;  ///< false: a value was not finite, and no weight was changed
+};
+
+struct StepInput {
+  objectives::Position position;
+  std::span<const at::Tensor> images_NCHW;  ///< one per image stream of the objective
+  double images_before = 0;                 ///< images seen before this step, for schedules
+  double images_total = 0;
+  std::span<const double> flags;  ///< summed over ranks
+};
+
+class Engine {
+ public:
+  /// Lifetime: `objective` and `comm` outlive the engine.
+  Engine(objectives::Objective& objective, comm::Comm& comm, const OptimizerConfig& optimizer,
+         Precision precision);
+
+  /// One step. A phase whose loss or gradient is not finite on any rank changes no weight.
+  /// Collective: all ranks. Throws: CommError.
+  [[nodiscard]] StepReport step(const StepInput& input, const StageListener& listener);
+
+  /// Requires: between float32 and bfloat16 only; weights are float32 in both.
+  void set_precision(Precision precision);
+  [[nodiscard]] Precision precision() const { return precision_; }
+  /// Type of weights and images.
+  [[nodiscard]] at::ScalarType type() const;
+
+  [[nodiscard]] std::vector<std::unique_ptr<TrainedNet>>& nets() { return nets_; }
+  [[nodiscard]] objectives::Objective& objective() { return *objective_; }
+
+ private:
+  [[nodiscard]] TrainedNet& net(const std::string& name);
+  void run_phase(const objectives::Phase& phase, const StepInput& input,
+                 const StageListener& listener, StepReport& report);
+  void reduce_scalars(const StepInput& input, StepReport& report);
+
+  objectives::Objective* objective_;
+  comm::Comm* comm_;
+  parallel::BatchReducer batch_;
+  GradientReducer gradients_;
+  OptimizerConfig optimizer_;
+  Precision precision_;
+  std::vector<std::unique_ptr<TrainedNet>> nets_;
+};
+
+/// Measures a step in float32 and in bfloat16 and leaves the faster one set; all state is restored.
+/// Collective: all ranks; rank 0 decides.
+struct PrecisionTrial {
+  double float32_seconds = 0;
+  double bfloat16_seconds = 0;
+  Precision chosen = Precision::kFloat32;
+};
+[[nodiscard]] PrecisionTrial choose_precision(Engine& engine, comm::Comm& comm,
+                                              const StepInput& input);
+
+}  // namespace atelier::engine

@@ -1,0 +1,16 @@
+// Tensors as the plain buffers that Comm moves. Thread safety: pure functions.
+#pragma once
+
+#include <torch/torch.h>
+
+#include "launch/comm/comm.h"
+
+namespace atelier::parallel {
+
+/// Throws: InternalError for a dtype that no collective knows.
+[[nodiscard]] comm::DType dtype_of(at::ScalarType type);
+
+/// The memory of `tensor`. Requires: contiguous. Lifetime: that of the tensor's storage.
+[[nodiscard]] comm::Buffer buffer_of(const at::Tensor& tensor);
+
+}  // namespace atelier::parallel
