@@ -2,8 +2,12 @@
 // schema and comparisons are made from. Thread safety: values and pure functions.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -25,6 +29,12 @@ struct ConfigField {
 
 /// The value as TOML: strings quoted, doubles in the fewest digits that read back the same bits.
 [[nodiscard]] std::string to_toml(const FieldValue& value);
+
+/// Whether an end of the range is more than the type's own limit.
+[[nodiscard]] bool has_min(const IntRange& range);
+[[nodiscard]] bool has_max(const IntRange& range);
+[[nodiscard]] bool has_min(const RealRange& range);
+[[nodiscard]] bool has_max(const RealRange& range);
 
 /// What a value of the field must be: "an integer from 1 to 8", "one of 'fp32', 'bf16'".
 [[nodiscard]] std::string expectation(const ConfigField& field);
