@@ -46,7 +46,7 @@ struct ConstBuffer {
 struct CallOptions {
   std::chrono::milliseconds timeout{0};  ///< 0: the communicator's default
   void* stream = nullptr;                ///< device stream; null on hosts
-  std::string_view label;                ///< what is moved, for reports: "gradients of G, bucket 3"
+  std::string_view label = {};           ///< what is moved, for reports: "gradients of G, bucket 3"
 };
 
 class Comm {
@@ -78,6 +78,11 @@ class Comm {
 
   /// Returns when every rank has entered. Collective: all ranks. Throws: CommError.
   virtual void barrier(const CallOptions& options = {}) = 0;
+
+  /// Orderly end of the job: waits for every rank, then gives back what a destructor may not (it
+  /// must stay local). Nothing else may be called afterwards. Collective: all ranks. Throws:
+  /// CommError.
+  virtual void close() {}
 
   /// Ends the job on every rank with `exit_code`, printing `reason` once. A rank of a multi-process
   /// backend does not return from it. Idempotent.

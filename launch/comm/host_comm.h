@@ -1,0 +1,45 @@
+// What the host backends share: argument checks, the count of calls, the default deadline. A
+// backend adds one function, `exchange`. Thread safety: as Comm.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "launch/comm/call.h"
+#include "launch/comm/comm.h"
+
+namespace atelier::comm {
+
+/// Deadline of calls that name none, until someone sets another.
+inline constexpr std::chrono::milliseconds kDefaultTimeout{60'000};
+
+class HostComm : public Comm {
+ public:
+  void all_reduce(Buffer data, ReduceOp op, const CallOptions& options = {}) final;
+  void reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op,
+                      const CallOptions& options = {}) final;
+  void all_gather(ConstBuffer in, Buffer out, const CallOptions& options = {}) final;
+  void broadcast(Buffer data, int root, const CallOptions& options = {}) final;
+  void barrier(const CallOptions& options = {}) final;
+  [[nodiscard]] std::uint64_t sequence() const final { return sequence_; }
+  void set_default_timeout(std::chrono::milliseconds timeout) final;
+
+ protected:
+  /// One checked call. `in` and `out` are the same for all_reduce and broadcast.
+  struct Task {
+    CallRecord call;
+    const std::byte* in = nullptr;  ///< call.count elements
+    std::byte* out = nullptr;
+    std::chrono::milliseconds timeout{};
+    [[nodiscard]] std::size_t in_bytes() const { return call.count * size_of(call.dtype); }
+  };
+  virtual void exchange(const Task& task) = 0;
+
+ private:
+  void enter(CallRecord call, ConstBuffer in, void* out, const CallOptions& options);
+
+  std::uint64_t sequence_ = 0;
+  std::chrono::milliseconds default_timeout_ = kDefaultTimeout;
+};
+
+}  // namespace atelier::comm

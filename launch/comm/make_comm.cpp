@@ -1,0 +1,59 @@
+#include "launch/comm/make_comm.h"
+
+#include "launch/base/error.h"
+#include "launch/base/text.h"
+#include "launch/comm/mpi_comm.h"
+#include "launch/comm/nccl.h"
+#include "launch/comm/self_comm.h"
+
+namespace atelier::comm {
+namespace {
+
+[[noreturn]] void refuse_nccl() {
+  const DeviceApis apis = make_device_apis();
+  const std::string version = nccl_version(*apis.nccl);
+  const int devices = device_count(*apis.cuda);
+  throw RefusedError(text("This version trains on CPUs: NCCL ", version, " and ", devices,
+                          " device(s) are there, collectives on them are not."),
+                     "Use the backend mpi.");
+}
+
+}  // namespace
+
+Backend parse_backend(std::string_view name) {
+  if (name == "auto") {
+    return Backend::kAuto;
+  }
+  if (name == "self") {
+    return Backend::kSelf;
+  }
+  if (name == "mpi") {
+    return Backend::kMpi;
+  }
+  if (name == "nccl") {
+    return Backend::kNccl;
+  }
+  throw ConfigError(text("Unknown communication backend '", name, "'."),
+                    "Choose auto, self, mpi or nccl.");
+}
+
+std::unique_ptr<Comm> make_comm(const MpiSession& session, const CommOptions& options) {
+  if (options.backend == Backend::kNccl) {
+    refuse_nccl();
+  }
+  if (options.backend == Backend::kMpi && !session.active()) {
+    throw RefusedError("The backend mpi needs mpirun.", "Start the program as: mpirun -n N ...");
+  }
+  if (options.backend == Backend::kSelf && session.active()) {
+    throw RefusedError("The backend self is one process alone, but mpirun started this one.",
+                       "Use the backend mpi, or start the program without mpirun.");
+  }
+  if (session.active()) {
+    return std::make_unique<MpiComm>(session, MpiCommOptions{.timeout = options.timeout});
+  }
+  auto comm = std::make_unique<SelfComm>();
+  comm->set_default_timeout(options.timeout);
+  return comm;
+}
+
+}  // namespace atelier::comm
