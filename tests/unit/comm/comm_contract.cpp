@@ -1,0 +1,400 @@
+#include "tests/unit/comm/comm_contract.h"
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <thread>
+#include <vector>
+
+#include "launch/base/error.h"
+#include "launch/base/text.h"
+
+namespace atelier::comm {
+
+using std::chrono::milliseconds;
+using Bytes = std::vector<std::byte>;
+
+bool all_ranks(Comm& comm, bool mine) {
+  std::int64_t verdict = mine ? 1 : 0;
+  comm.all_reduce({&verdict, 1, DType::kInt64}, ReduceOp::kMin, {.label = "verdict"});
+  return verdict == 1;
+}
+
+std::string comm_error(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const CommError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+namespace {
+
+constexpr std::array kDTypes{DType::kFloat32, DType::kFloat64, DType::kBFloat16, DType::kInt64,
+                             DType::kUInt8};
+constexpr std::array kOps{ReduceOp::kSum, ReduceOp::kMin, ReduceOp::kMax};
+constexpr std::array<std::size_t, 7> kSizes{0, 1, 7, 63, 1000, 5000, (std::size_t{1} << 20) + 3};
+constexpr std::size_t kLongest = kSizes.back();
+
+std::uint64_t mix(std::uint64_t key) {  // splitmix64
+  key = (key + 0x9e3779b97f4a7c15U) * 0xbf58476d1ce4e5b9U;
+  key = (key ^ (key >> 27)) * 0x94d049bb133111ebU;
+  return key ^ (key >> 31);
+}
+
+double element(std::uint64_t key) {  // magnitudes far apart, so that the order of a sum shows
+  const std::uint64_t bits = mix(key);
+  const double fraction = static_cast<double>(bits >> 12) * 0x1p-52 - 0.5;
+  return std::ldexp(fraction, static_cast<int>(bits % 24));
+}
+
+float widen(std::uint16_t value) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(value) << 16);
+}
+
+std::uint16_t narrow(float value) {  // by the definition: the nearer neighbour, ties to even
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const auto low = static_cast<std::uint16_t>(bits >> 16);
+  const std::uint32_t rest = bits & 0xffffU;
+  const bool up = rest > 0x8000U || (rest == 0x8000U && low % 2 == 1);
+  return static_cast<std::uint16_t>(low + (up ? 1 : 0));
+}
+
+/// Input of `rank`: `count` elements.
+Bytes make_input(int rank, std::size_t count, DType dtype) {
+  Bytes bytes(count * size_of(dtype));
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint64_t key = static_cast<std::uint64_t>(rank) << 40 | i;
+    const double value = element(key);
+    const auto put = [&](auto typed) {
+      std::memcpy(&bytes[i * sizeof typed], &typed, sizeof typed);
+    };
+    switch (dtype) {
+      case DType::kFloat32:
+        put(static_cast<float>(value));
+        break;
+      case DType::kFloat64:
+        put(value);
+        break;
+      case DType::kBFloat16:
+        put(narrow(static_cast<float>(value)));
+        break;
+      case DType::kInt64:
+        put(mix(key));
+        break;
+      case DType::kUInt8:
+        put(static_cast<std::uint8_t>(mix(key)));
+        break;
+    }
+  }
+  return bytes;
+}
+
+template <typename T>
+T at(const Bytes& bytes, std::size_t index) {
+  T value;
+  std::memcpy(&value, &bytes[index * sizeof value], sizeof value);
+  return value;
+}
+
+template <typename T, typename Wide>
+void reduce_element(const std::vector<Bytes>& inputs, std::size_t i, ReduceOp op, Bytes& out,
+                    const std::function<Wide(T)>& in, const std::function<T(Wide)>& back) {
+  Wide value = in(at<T>(inputs[0], i));
+  for (std::size_t rank = 1; rank < inputs.size(); ++rank) {
+    const Wide next = in(at<T>(inputs[rank], i));
+    value = op == ReduceOp::kSum   ? static_cast<Wide>(value + next)
+            : op == ReduceOp::kMin ? std::min(value, next)
+                                   : std::max(value, next);
+  }
+  const T result = back(value);
+  std::memcpy(&out[i * sizeof result], &result, sizeof result);
+}
+
+/// The slow, obviously right reduction: element by element, in rank order.
+Bytes reference(const std::vector<Bytes>& inputs, std::size_t count, DType dtype, ReduceOp op) {
+  Bytes out(inputs[0].size());
+  const auto fill = [&]<typename T, typename Wide>(std::function<Wide(T)> in,
+                                                   std::function<T(Wide)> back) {
+    for (std::size_t i = 0; i < count; ++i) {
+      reduce_element<T, Wide>(inputs, i, op, out, in, back);
+    }
+  };
+  const auto same = [&]<typename T>(T) {
+    fill.template operator()<T, T>([](T x) { return x; }, [](T x) { return x; });
+  };
+  switch (dtype) {
+    case DType::kFloat32:
+      same(0.0F);
+      break;
+    case DType::kFloat64:
+      same(0.0);
+      break;
+    case DType::kBFloat16:
+      fill.operator()<std::uint16_t, float>(widen, narrow);
+      break;
+    case DType::kInt64:
+      if (op == ReduceOp::kSum) {
+        same(std::uint64_t{0});
+      } else {
+        same(std::int64_t{0});
+      }
+      break;
+    case DType::kUInt8:
+      same(std::uint8_t{0});
+      break;
+  }
+  return out;
+}
+
+std::vector<Bytes> all_inputs(int world, std::size_t count, DType dtype) {
+  std::vector<Bytes> inputs;
+  for (int rank = 0; rank < world; ++rank) {
+    inputs.push_back(make_input(rank, count, dtype));
+  }
+  return inputs;
+}
+
+/// Calls `check(dtype, count)` for every dtype and size; the longest with float32 and bfloat16
+/// only.
+void for_each_shape(const std::function<void(DType, std::size_t)>& check) {
+  for (const DType dtype : kDTypes) {
+    for (const std::size_t count : kSizes) {
+      if (count != kLongest || dtype == DType::kFloat32 || dtype == DType::kBFloat16) {
+        check(dtype, count);
+      }
+    }
+  }
+}
+
+TEST_P(CommContract, all_reduce_equals_the_reference_bit_for_bit) {
+  run([](Comm& comm, Comm&) {
+    for_each_shape([&](DType dtype, std::size_t count) {
+      const std::vector<Bytes> inputs = all_inputs(comm.world(), count, dtype);
+      for (const ReduceOp op : kOps) {
+        if (count == kLongest && op != ReduceOp::kSum) {
+          continue;
+        }
+        Bytes data = inputs[static_cast<std::size_t>(comm.rank())];
+
+        comm.all_reduce({data.data(), count, dtype}, op, {.label = "contract"});
+
+        EXPECT_TRUE(data == reference(inputs, count, dtype, op))
+            << name_of(dtype) << " x " << count << ", op " << static_cast<int>(op);
+      }
+    });
+  });
+}
+
+TEST_P(CommContract, reduce_scatter_leaves_the_part_of_each_rank) {
+  run([](Comm& comm, Comm&) {
+    const auto world = static_cast<std::size_t>(comm.world());
+    const auto rank = static_cast<std::size_t>(comm.rank());
+    for_each_shape([&](DType dtype, std::size_t count) {
+      const std::vector<Bytes> inputs = all_inputs(comm.world(), count * world, dtype);
+      Bytes out(count * size_of(dtype));
+
+      comm.reduce_scatter({inputs[rank].data(), count * world, dtype}, {out.data(), count, dtype},
+                          ReduceOp::kSum);
+
+      const Bytes whole = reference(inputs, count * world, dtype, ReduceOp::kSum);
+      const auto begin = whole.begin() + static_cast<std::ptrdiff_t>(rank * out.size());
+      EXPECT_TRUE(std::equal(out.begin(), out.end(), begin)) << name_of(dtype) << " x " << count;
+    });
+  });
+}
+
+TEST_P(CommContract, all_gather_concatenates_in_rank_order) {
+  run([](Comm& comm, Comm&) {
+    for_each_shape([&](DType dtype, std::size_t count) {
+      const std::vector<Bytes> inputs = all_inputs(comm.world(), count, dtype);
+      Bytes expected;
+      for (const Bytes& input : inputs) {
+        expected.insert(expected.end(), input.begin(), input.end());
+      }
+      Bytes out(expected.size());
+
+      comm.all_gather({inputs[static_cast<std::size_t>(comm.rank())].data(), count, dtype},
+                      {out.data(), count * inputs.size(), dtype});
+
+      EXPECT_TRUE(out == expected) << name_of(dtype) << " x " << count;
+    });
+  });
+}
+
+TEST_P(CommContract, broadcast_copies_from_every_root) {
+  run([](Comm& comm, Comm&) {
+    for_each_shape([&](DType dtype, std::size_t count) {
+      for (int root = 0; root < comm.world(); ++root) {
+        Bytes data = make_input(comm.rank(), count, dtype);
+
+        comm.broadcast({data.data(), count, dtype}, root);
+
+        EXPECT_TRUE(data == make_input(root, count, dtype)) << name_of(dtype) << " x " << count;
+      }
+    });
+  });
+}
+
+TEST_P(CommContract, min_and_max_keep_a_nan) {
+  run([](Comm& comm, Comm&) {
+    for (const ReduceOp op : {ReduceOp::kMin, ReduceOp::kMax}) {
+      for (int sick = 0; sick < comm.world(); ++sick) {
+        float value = comm.rank() == sick ? std::numeric_limits<float>::quiet_NaN() : 1.0F;
+
+        comm.all_reduce({&value, 1, DType::kFloat32}, op);
+
+        EXPECT_TRUE(std::isnan(value));
+      }
+    }
+  });
+}
+
+TEST_P(CommContract, calls_follow_each_other_without_mixing) {
+  run([](Comm& comm, Comm&) {
+    for (int step = 0; step < 300; ++step) {
+      std::int64_t sum = step + comm.rank();
+      comm.all_reduce({&sum, 1, DType::kInt64}, ReduceOp::kSum);
+      ASSERT_EQ(sum, comm.world() * step + comm.world() * (comm.world() - 1) / 2);
+      std::int64_t from_last = step * comm.rank();
+      comm.broadcast({&from_last, 1, DType::kInt64}, comm.world() - 1);
+      ASSERT_EQ(from_last, step * (comm.world() - 1));
+      if (step % 7 == 0) {
+        comm.barrier();
+      }
+    }
+  });
+}
+
+TEST_P(CommContract, sequence_counts_entered_calls_only) {
+  run([](Comm& comm, Comm&) {
+    float value = 0;
+    EXPECT_EQ(comm.sequence(), 0U);
+    comm.barrier();
+    comm.all_reduce({&value, 1, DType::kFloat32}, ReduceOp::kSum);
+    EXPECT_EQ(comm.sequence(), 2U);
+
+    EXPECT_THROW(comm.all_reduce({nullptr, 1, DType::kFloat32}, ReduceOp::kSum), InternalError);
+    EXPECT_THROW(comm.broadcast({&value, 1, DType::kFloat32}, comm.world()), InternalError);
+    EXPECT_THROW(comm.all_gather({&value, 1, DType::kFloat32}, {&value, 9, DType::kFloat32}),
+                 InternalError);
+    EXPECT_THROW(comm.all_reduce({&value, 1, DType::kFloat32, Place::kCuda}, ReduceOp::kSum),
+                 InternalError);
+    EXPECT_EQ(comm.sequence(), 2U);
+    comm.barrier();
+  });
+}
+
+TEST_P(CommContract, ranks_are_numbered_and_counted) {
+  run([this](Comm& comm, Comm&) {
+    EXPECT_EQ(comm.world(), world());
+    EXPECT_GE(comm.local_rank(), 0);
+    EXPECT_LE(comm.local_rank(), comm.rank());
+    EXPECT_GE(comm.hosts(), 1);
+    std::int64_t rank = comm.rank();
+    std::vector<std::int64_t> ranks(static_cast<std::size_t>(comm.world()));
+    comm.all_gather({&rank, 1, DType::kInt64}, {ranks.data(), ranks.size(), DType::kInt64});
+    for (std::size_t i = 0; i < ranks.size(); ++i) {
+      EXPECT_EQ(ranks[i], static_cast<std::int64_t>(i));
+    }
+  });
+}
+
+TEST_P(CommContract, a_missing_rank_is_named_by_the_deadline) {
+  run([](Comm& comm, Comm& agree) {
+    const int late = comm.world() - 1;
+    const auto start = std::chrono::steady_clock::now();
+    std::string error;
+    comm.barrier();
+    if (comm.world() > 1 && comm.rank() != late) {
+      float value = 0;
+      const CallOptions options{.timeout = milliseconds(150), .label = "gradients of G"};
+      error = comm_error([&] {
+        comm.all_reduce({&value, 1, DType::kFloat32}, ReduceOp::kSum, options);
+      });
+      const auto waited = std::chrono::steady_clock::now() - start;
+      EXPECT_GE(waited, milliseconds(150));
+      EXPECT_LT(waited, milliseconds(5000));
+      EXPECT_NE(error.find(text("rank ", late)), std::string::npos) << error;
+      EXPECT_NE(error.find("all_reduce(sum, float32 x 1, \"gradients of G\"), call 2"),
+                std::string::npos)
+          << error;
+      EXPECT_NE(comm_error([&] { comm.barrier(); }), "") << "a broken communicator went on";
+    }
+    agree.barrier();
+  });
+}
+
+TEST_P(CommContract, a_late_rank_is_waited_for) {
+  run([](Comm& comm, Comm&) {
+    if (comm.rank() == 0) {
+      std::this_thread::sleep_for(milliseconds(30));
+    }
+    comm.barrier({.timeout = milliseconds(20'000)});
+  });
+}
+
+TEST_P(CommContract, different_calls_are_named_on_every_rank) {
+  struct Case {
+    std::string name;
+    std::function<void(Comm&, bool odd)> call;
+  };
+  std::vector<float> data(4096);
+  const std::vector<Case> cases{
+      {"float32 x 7",
+       [&](Comm& comm, bool odd) {
+         comm.all_reduce({std::vector<float>(8).data(), odd ? 7UL : 8UL, DType::kFloat32},
+                         ReduceOp::kSum);
+       }},
+      {"bfloat16 x 8",
+       [&](Comm& comm, bool odd) {
+         comm.all_reduce(
+             {std::vector<double>(8).data(), 8UL, odd ? DType::kBFloat16 : DType::kFloat64},
+             ReduceOp::kSum);
+       }},
+      {"all_reduce(max",
+       [&](Comm& comm, bool odd) {
+         comm.all_reduce({std::vector<float>(8).data(), 8UL, DType::kFloat32},
+                         odd ? ReduceOp::kMax : ReduceOp::kMin);
+       }},
+      {"barrier", [&](Comm& comm, bool odd) {
+         if (odd) {
+           comm.barrier();
+         } else {
+           comm.broadcast({std::vector<float>(8).data(), 8UL, DType::kFloat32}, 0);
+         }
+       }}};
+  for (const Case& a_case : cases) {
+    run([&](Comm& comm, Comm& agree) {
+      if (comm.world() == 1) {
+        return;
+      }
+      const bool odd = comm.rank() == comm.world() - 1;
+      const std::string error = comm_error([&] { a_case.call(comm, odd); });
+      EXPECT_NE(error.find(text("rank ", comm.world() - 1)), std::string::npos) << error;
+      EXPECT_NE(error.find(a_case.name), std::string::npos) << error;
+      agree.barrier();
+    });
+  }
+}
+
+TEST_P(CommContract, no_deadline_in_the_past) {
+  run([](Comm& comm, Comm&) {
+    EXPECT_THROW(comm.set_default_timeout(milliseconds(0)), InternalError);
+    comm.set_default_timeout(milliseconds(30'000));
+    comm.barrier();
+  });
+}
+
+TEST_P(CommContract, verdicts_are_reached_together) {
+  run([](Comm& comm, Comm&) {
+    EXPECT_TRUE(all_ranks(comm, true));
+    EXPECT_FALSE(all_ranks(comm, comm.rank() != 0));
+  });
+}
+
+}  // namespace
+}  // namespace atelier::comm

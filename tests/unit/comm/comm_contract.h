@@ -1,0 +1,53 @@
+// What every Comm promises, as tests that run on each backend. A test gets its ranks from a
+// `Ranks`: all of them as threads of this process, or this process as one of an MPI job. Verdicts
+// that decide how a test goes on are reached together (all_ranks), so that no failing assertion
+// leaves a rank waiting. Thread safety: gtest's expectations may be used on every rank.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "launch/comm/comm.h"
+
+namespace atelier::comm {
+
+class Ranks {
+ public:
+  virtual ~Ranks() = default;
+  [[nodiscard]] virtual int world() const = 0;
+  /// Runs `body` on every rank of this process. `comm`: a fresh communicator, which may be broken;
+  /// `agree`: another one of the same ranks, which must stay healthy.
+  using Body = std::function<void(Comm& comm, Comm& agree)>;
+  virtual void run(const Body& body) = 0;
+};
+
+struct Backing {
+  std::string name;
+  std::function<std::unique_ptr<Ranks>()> make;
+};
+
+class CommContract : public testing::TestWithParam<Backing> {
+ protected:
+  void run(const Ranks::Body& body) { ranks_->run(body); }
+  [[nodiscard]] int world() const { return ranks_->world(); }
+
+ private:
+  std::unique_ptr<Ranks> ranks_ = GetParam().make();
+};
+
+/// True on all ranks when `mine` is true on all. Collective: all ranks.
+[[nodiscard]] bool all_ranks(Comm& comm, bool mine);
+
+/// The message of the CommError that `call` throws; empty when it throws none.
+[[nodiscard]] std::string comm_error(const std::function<void()>& call);
+
+/// GoogleTest's name of a parameter.
+inline std::string backing_name(const testing::TestParamInfo<Backing>& info) {
+  return info.param.name;
+}
+
+}  // namespace atelier::comm
