@@ -110,7 +110,7 @@ def install_readers(deps):
         return
     start = time.monotonic()
     with scratch_folder(deps) as scratch:
-        pip(deps, scratch, "install", "--quiet", "--no-cache-dir", "--no-deps", "--only-binary=:all:", "-r", str(path))
+        pip(deps, scratch, "install", "--quiet", "--force-reinstall", "--no-cache-dir", "--no-deps", "--only-binary=:all:", "-r", str(path))
     write_stamp(stamp, text)
     say(f"Python readers for the tests: {time.monotonic() - start:.1f} s")
 
