@@ -1,0 +1,46 @@
+#include "data/image_codec.h"
+
+#include <algorithm>
+#include <array>
+
+#include "data/image_formats.h"
+#include "launch/base/error.h"
+#include "launch/base/text.h"
+
+namespace atelier::data {
+namespace {
+
+template <std::size_t N>
+bool begins_with(std::span<const std::byte> file, const std::array<unsigned char, N>& magic) {
+  return file.size() >= N &&
+         std::equal(magic.begin(), magic.end(), file.begin(),
+                    [](unsigned char want, std::byte got) { return std::byte{want} == got; });
+}
+
+}  // namespace
+
+void fail_decoding(const std::string& name, std::string_view why) {
+  throw DataError(text("Cannot decode the image '", name, "': ", why, "."));
+}
+
+void check_decodable(const ImageShape& shape, const std::string& name) {
+  const auto side = [](int n) { return n >= 1 && n <= kMaxImageSide; };
+  if (!side(shape.height) || !side(shape.width) ||
+      static_cast<std::uint64_t>(shape.height) * static_cast<std::uint64_t>(shape.width) >
+          kMaxImagePixels)
+    fail_decoding(name, text("its header states ", shape.width, " x ", shape.height,
+                             " pixels; at most ", kMaxImageSide, " a side are read"));
+  if (shape.channels != 1 && shape.channels != 3)
+    fail_decoding(name, text("it has ", shape.channels, " channels"));
+}
+
+Image decode_image(std::span<const std::byte> file, const std::string& name) {
+  constexpr std::array<unsigned char, 3> kJpeg{0xFF, 0xD8, 0xFF};
+  constexpr std::array<unsigned char, 8> kPng{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+  if (file.empty()) fail_decoding(name, "it is empty");
+  if (begins_with(file, kJpeg)) return decode_jpeg(file, name);
+  if (begins_with(file, kPng)) return decode_png(file, name);
+  fail_decoding(name, "it is neither a JPEG nor a PNG file");
+}
+
+}  // namespace atelier::data

@@ -1,0 +1,181 @@
+#include <csetjmp>
+#include <cstdio>
+#include <cstring>
+
+#include <jpeglib.h>
+
+#include "data/image_formats.h"
+#include "launch/base/error.h"
+#include "launch/base/text.h"
+
+// libjpeg reports errors by longjmp. Each function that can be jumped out of holds no C++ object
+// that needs destroying: objects live in the caller, and the jump ends inside this file.
+namespace atelier::data {
+namespace {
+
+struct ErrorState {
+  jpeg_error_mgr manager{};
+  std::jmp_buf jump{};
+  std::array<char, JMSG_LENGTH_MAX> message{};
+};
+
+[[noreturn]] void on_error(j_common_ptr info) {
+  auto* state = reinterpret_cast<ErrorState*>(info->err);  // manager is its first member
+  info->err->format_message(info, state->message.data());
+  std::longjmp(state->jump, 1);
+}
+
+// Level −1 is a warning: the data is corrupt though decoding could go on. We do not guess pixels.
+void on_message(j_common_ptr info, int level) {
+  if (level < 0) on_error(info);
+}
+
+struct Decompressor {
+  ErrorState error;
+  jpeg_decompress_struct info{};
+  Decompressor() {
+    info.err = jpeg_std_error(&error.manager);
+    error.manager.error_exit = on_error;
+    error.manager.emit_message = on_message;
+  }
+  Decompressor(const Decompressor&) = delete;
+  Decompressor& operator=(const Decompressor&) = delete;
+  ~Decompressor() { jpeg_destroy_decompress(&info); }
+};
+
+bool is_cmyk(const jpeg_decompress_struct& info) {
+  return info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK;
+}
+
+bool read_header(Decompressor& jpeg, std::span<const std::byte> file) {
+  if (setjmp(jpeg.error.jump) != 0) return false;
+  jpeg_create_decompress(&jpeg.info);
+  constexpr long kMostMemory = 1L << 30;  // progressive files buffer all coefficients
+  jpeg.info.mem->max_memory_to_use = kMostMemory;
+  jpeg_mem_src(&jpeg.info, reinterpret_cast<const unsigned char*>(file.data()),
+               static_cast<unsigned long>(file.size()));
+  jpeg_save_markers(&jpeg.info, JPEG_APP0 + 1, 0xFFFF);
+  jpeg_read_header(&jpeg.info, TRUE);
+  jpeg.info.dct_method = JDCT_ISLOW;
+  if (is_cmyk(jpeg.info)) {
+    jpeg.info.out_color_space = JCS_CMYK;
+  } else {
+    jpeg.info.out_color_space = jpeg.info.num_components == 1 ? JCS_GRAYSCALE : JCS_RGB;
+  }
+  jpeg_calc_output_dimensions(&jpeg.info);
+  return true;
+}
+
+bool read_rows(Decompressor& jpeg, std::uint8_t* out, std::size_t row_bytes) {
+  if (setjmp(jpeg.error.jump) != 0) return false;
+  jpeg_start_decompress(&jpeg.info);
+  while (jpeg.info.output_scanline < jpeg.info.output_height) {
+    JSAMPROW row = out + jpeg.info.output_scanline * row_bytes;
+    jpeg_read_scanlines(&jpeg.info, &row, 1);
+  }
+  jpeg_finish_decompress(&jpeg.info);
+  return true;
+}
+
+// Files of the Adobe kind hold inverted inks; libjpeg hands out inks as stored.
+std::vector<std::uint8_t> rgb_of_cmyk(const std::vector<std::uint8_t>& cmyk, bool inverted) {
+  std::vector<std::uint8_t> rgb(cmyk.size() / 4 * 3);
+  for (std::size_t pixel = 0; pixel < cmyk.size() / 4; ++pixel) {
+    const auto light = [&](std::size_t ink) -> unsigned {
+      const unsigned value = cmyk[pixel * 4 + ink];
+      return inverted ? value : 255U - value;
+    };
+    for (std::size_t c = 0; c < 3; ++c)
+      rgb[pixel * 3 + c] = static_cast<std::uint8_t>((light(c) * light(3) + 127U) / 255U);
+  }
+  return rgb;
+}
+
+/// Numbers of a TIFF structure in its own byte order; zero behind the end.
+class Tiff {
+ public:
+  explicit Tiff(std::span<const std::uint8_t> bytes)
+      : bytes_(bytes), big_(bytes.size() > 1 && bytes[0] == 'M') {}
+  [[nodiscard]] std::uint32_t number(std::size_t at, std::size_t width) const {
+    std::uint32_t value = 0;
+    for (std::size_t i = 0; i < width; ++i) {
+      const std::size_t from = at + (big_ ? i : width - 1 - i);
+      value = value << 8U | (from < bytes_.size() ? bytes_[from] : 0U);
+    }
+    return value;
+  }
+
+ private:
+  std::span<const std::uint8_t> bytes_;
+  bool big_;
+};
+
+// EXIF 2.3, tag 0x0112 of the first directory; 1 (upright) when there is none.
+int exif_orientation(const jpeg_decompress_struct& info) {
+  constexpr std::size_t kEntryBytes = 12;
+  constexpr std::uint32_t kOrientation = 0x0112;
+  for (jpeg_saved_marker_ptr marker = info.marker_list; marker != nullptr; marker = marker->next) {
+    const std::span<const std::uint8_t> data(marker->data, marker->data_length);
+    if (data.size() < 14 || std::memcmp(data.data(), "Exif\0\0", 6) != 0) continue;
+    const Tiff tiff(data.subspan(6));
+    const std::size_t directory = tiff.number(4, 4);
+    const std::uint32_t entries = tiff.number(directory, 2);
+    for (std::uint32_t i = 0; i < entries && directory + i * kEntryBytes < data.size(); ++i) {
+      const std::size_t entry = directory + 2 + i * kEntryBytes;
+      if (tiff.number(entry, 2) != kOrientation) continue;
+      const std::uint32_t value = tiff.number(entry + 8, 2);
+      return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+    }
+  }
+  return 1;
+}
+
+// Values 2 to 8: mirrored and turned pictures; 5 to 8 exchange rows and columns.
+Image upright(Image image, int orientation) {
+  if (orientation == 1) return image;
+  const auto height = static_cast<std::size_t>(image.shape.height);
+  const auto width = static_cast<std::size_t>(image.shape.width);
+  const auto channels = static_cast<std::size_t>(image.shape.channels);
+  const bool exchange = orientation >= 5;
+  Image out{image.shape, std::vector<std::uint8_t>(image.pixels.size())};
+  if (exchange) std::swap(out.shape.height, out.shape.width);
+  const auto out_width = static_cast<std::size_t>(out.shape.width);
+  const bool flip_row =
+      orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
+  const bool flip_column =
+      orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
+  for (std::size_t y = 0; y < static_cast<std::size_t>(out.shape.height); ++y) {
+    for (std::size_t x = 0; x < out_width; ++x) {
+      std::size_t row = exchange ? x : y;
+      std::size_t column = exchange ? y : x;
+      if (exchange ? flip_column : flip_row) row = height - 1 - row;
+      if (exchange ? flip_row : flip_column) column = width - 1 - column;
+      std::memcpy(&out.pixels[(y * out_width + x) * channels],
+                  &image.pixels[(row * width + column) * channels], channels);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Image decode_jpeg(std::span<const std::byte> file, const std::string& name) {
+  Decompressor jpeg;
+  if (!read_header(jpeg, file)) fail_decoding(name, jpeg.error.message.data());
+  const int components = jpeg.info.output_components;
+  const bool cmyk = is_cmyk(jpeg.info);
+  Image image;
+  image.shape = {static_cast<int>(jpeg.info.output_height),
+                 static_cast<int>(jpeg.info.output_width), cmyk ? 3 : components};
+  check_decodable(image.shape, name);
+  const std::size_t row_bytes =
+      static_cast<std::size_t>(image.shape.width) * static_cast<std::size_t>(components);
+  image.pixels.resize(row_bytes * static_cast<std::size_t>(image.shape.height));
+  const int orientation = exif_orientation(jpeg.info);
+  if (!read_rows(jpeg, image.pixels.data(), row_bytes))
+    fail_decoding(name, jpeg.error.message.data());
+  if (cmyk) image.pixels = rgb_of_cmyk(image.pixels, jpeg.info.saw_Adobe_marker != 0);
+  return upright(std::move(image), orientation);
+}
+
+}  // namespace atelier::data

@@ -1,0 +1,35 @@
+// Bytes of an open file by offset (pread, pwrite): safe where a mapping would raise SIGBUS, as on a
+// file truncated or a disk failing under us. Thread safety: calls on one file may run at once.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "launch/base/file_system.h"
+
+namespace atelier::data {
+
+class RawFile {
+ public:
+  enum class Mode : std::uint8_t { kRead, kWrite, kScratch };
+  /// kWrite: the file exists. kScratch: made new, read and written. Throws: IoError.
+  RawFile(Path path, Mode mode);
+  ~RawFile();
+  RawFile(RawFile&& other) noexcept;
+  RawFile& operator=(RawFile&&) = delete;
+  RawFile(const RawFile&) = delete;
+  RawFile& operator=(const RawFile&) = delete;
+
+  /// Throws: IoError; DataError when the file ends before.
+  void read_at(std::uint64_t offset, std::span<std::byte> out) const;
+  void write_at(std::uint64_t offset, std::span<const std::byte> bytes) const;
+  [[nodiscard]] std::uint64_t size() const;
+  [[nodiscard]] const Path& path() const { return path_; }
+
+ private:
+  Path path_;
+  int fd_;
+};
+
+}  // namespace atelier::data

@@ -1,0 +1,44 @@
+// Compares every byte of one shard with its hashes. Works at recorded offsets without HDF5, so a
+// file with damaged HDF5 structures is looked at just as safely. Thread safety: pure functions.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "data/manifest.h"
+#include "launch/base/file_system.h"
+
+namespace atelier::data {
+
+struct ShardDamage {
+  std::vector<std::string> findings;  ///< one sentence each; empty: every block agrees
+  std::string file_hash;              ///< XXH3-64 of the whole file as it is
+  std::uint64_t blocks = 0;           ///< compared
+  std::uint64_t bytes = 0;            ///< read
+};
+
+/// Rows of one block and where they lie. Units: rows within the shard, bytes within the file.
+struct BlockPlace {
+  std::uint64_t index = 0;
+  std::uint64_t first_row = 0;
+  std::uint64_t rows = 0;
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;
+};
+[[nodiscard]] BlockPlace block_at(const Table& table, const TablePlace& place, std::uint64_t rows,
+                                  std::uint64_t block);
+
+/// "Block 3 of /images in 'train-00000-of-00001.h5' (bytes 4096 to 790527, sample ids 7, 2, 5 and
+/// 61 more) is damaged: expected hash …, found …". `ids`: of all rows of the shard.
+[[nodiscard]] std::string damage_text(const Path& file, const Table& table, const BlockPlace& block,
+                                      std::span<const std::uint64_t> ids,
+                                      std::pair<std::uint64_t, std::uint64_t> expected_and_found);
+
+/// Throws: IoError when it cannot be read, DataError when it is shorter than its tables.
+[[nodiscard]] ShardDamage check_shard_bytes(const Path& file, const std::vector<Table>& tables,
+                                            const ShardEntry& entry);
+
+}  // namespace atelier::data

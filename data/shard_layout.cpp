@@ -1,0 +1,284 @@
+#include "data/shard_layout.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "data/hdf5_api.h"
+#include "launch/base/error.h"
+#include "launch/base/text.h"
+
+namespace atelier::data {
+namespace {
+
+constexpr std::string_view kFormat = "atelier-shard";
+constexpr std::string_view kVersion = "1.0";
+
+using WriteCheck = Hdf5Check<IoError>;
+using ReadCheck = Hdf5Check<DataError>;
+
+template <typename Check>
+Hdf5Handle text_type(const Check& check, std::size_t bytes) {
+  Hdf5Handle type = check.handle(H5Tcopy(H5T_C_S1), H5Tclose, "make a text type");
+  check(H5Tset_size(type.get(), std::max<std::size_t>(bytes, 1)), "size a text type");
+  check(H5Tset_strpad(type.get(), H5T_STR_NULLPAD), "pad a text type");
+  check(H5Tset_cset(type.get(), H5T_CSET_UTF8), "mark a text type as UTF-8");
+  return type;
+}
+
+template <typename Check>
+Hdf5Handle element_type(const Check& check, const Table& table) {
+  const auto copy = [&](hid_t type) {
+    return check.handle(H5Tcopy(type), H5Tclose, "copy a type");
+  };
+  switch (table.element) {
+    case Element::kU8:
+      return copy(H5T_STD_U8LE);
+    case Element::kI64:
+      return copy(H5T_STD_I64LE);
+    case Element::kU64:
+      return copy(H5T_STD_U64LE);
+    case Element::kF32:
+      return copy(H5T_IEEE_F32LE);
+    case Element::kText:
+      return text_type(check, table.row_shape.at(0));
+  }
+  fail_check("element", "unknown element type");
+}
+
+std::vector<hsize_t> extents(const Table& table, std::uint64_t rows) {
+  std::vector<hsize_t> out{rows};
+  if (table.element != Element::kText)
+    out.insert(out.end(), table.row_shape.begin(), table.row_shape.end());
+  return out;
+}
+
+class ShardCreator {
+ public:
+  ShardCreator(const Path& file, const ShardLayout& layout)
+      : check_(file.string()), layout_(layout), file_(create(file)) {}
+
+  std::vector<TablePlace> run() {
+    write_attributes();
+    std::vector<TablePlace> places;
+    for (const Table& table : layout_.tables)
+      places.push_back({create_table(file_.get(), table, layout_.num_samples), 0});
+    create_hash_tables(places);
+    check_(H5Fflush(file_.get(), H5F_SCOPE_LOCAL), "flush");
+    check_(file_.reset(), "close");
+    return places;
+  }
+
+ private:
+  void create_hash_tables(std::vector<TablePlace>& places) const {
+    const Hdf5Handle creation =
+        check_.handle(H5Pcreate(H5P_GROUP_CREATE), H5Pclose, "make group properties");
+    check_(H5Pset_obj_track_times(creation.get(), false), "switch off clocks");
+    const Hdf5Handle group =
+        check_.handle(H5Gcreate2(file_.get(), "hashes", H5P_DEFAULT, creation.get(), H5P_DEFAULT),
+                      H5Gclose, "create the group 'hashes'");
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      const Table hashes{layout_.tables[i].name, Element::kU64, {}};
+      places[i].hash_offset =
+          create_table(group.get(), hashes, layout_.tables[i].blocks(layout_.num_samples));
+    }
+  }
+
+  Hdf5Handle create(const Path& file) const {
+    const Hdf5Handle access =
+        check_.handle(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "make file access properties");
+    // Superblock 2: no consistency flags, so a crash leaves no "already open for write".
+    check_(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_LATEST), "set bounds");
+    check_(H5Pset_alignment(access.get(), 1, kAlignment), "set the alignment");
+    check_(H5Pset_file_locking(access.get(), false, true), "set file locking");
+    const Hdf5Handle creation =
+        check_.handle(H5Pcreate(H5P_FILE_CREATE), H5Pclose, "make file creation properties");
+    check_(H5Pset_obj_track_times(creation.get(), false), "switch off clocks");
+    return check_.handle(H5Fcreate(file.c_str(), H5F_ACC_EXCL, creation.get(), access.get()),
+                         H5Fclose, "create the shard");
+  }
+
+  std::uint64_t create_table(hid_t parent, const Table& table, std::uint64_t rows) const {
+    const std::vector<hsize_t> shape = extents(table, rows);
+    const Hdf5Handle space =
+        check_.handle(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr),
+                      H5Sclose, "make a data space");
+    const Hdf5Handle type = element_type(check_, table);
+    const Hdf5Handle creation =
+        check_.handle(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, "make dataset properties");
+    check_(H5Pset_layout(creation.get(), H5D_CONTIGUOUS), "ask for contiguous storage");
+    check_(H5Pset_alloc_time(creation.get(), H5D_ALLOC_TIME_EARLY), "ask for early allocation");
+    check_(H5Pset_fill_time(creation.get(), H5D_FILL_TIME_NEVER), "switch off filling");
+    check_(H5Pset_obj_track_times(creation.get(), false), "switch off clocks");
+    const Hdf5Handle set =
+        check_.handle(H5Dcreate2(parent, table.name.c_str(), type.get(), space.get(), H5P_DEFAULT,
+                                 creation.get(), H5P_DEFAULT),
+                      H5Dclose, text("create /", table.name));
+    const haddr_t offset = H5Dget_offset(set.get());
+    if (offset == HADDR_UNDEF) check_.fail(text("place /", table.name), hdf5_error());
+    return offset;
+  }
+
+  void write_attribute(std::string_view name, hid_t type, hid_t space, const void* data) const {
+    const std::string key(name);
+    const Hdf5Handle attribute =
+        check_.handle(H5Acreate2(file_.get(), key.c_str(), type, space, H5P_DEFAULT, H5P_DEFAULT),
+                      H5Aclose, text("create the attribute '", name, "'"));
+    check_(H5Awrite(attribute.get(), type, data), text("write the attribute '", name, "'"));
+  }
+
+  void write_text(std::string_view name, std::string_view value) const {
+    const Hdf5Handle type = text_type(check_, value.size());
+    const Hdf5Handle space = check_.handle(H5Screate(H5S_SCALAR), H5Sclose, "make a scalar");
+    write_attribute(name, type.get(), space.get(), std::string(value).c_str());
+  }
+
+  void write_number(std::string_view name, std::uint64_t value) const {
+    const Hdf5Handle space = check_.handle(H5Screate(H5S_SCALAR), H5Sclose, "make a scalar");
+    write_attribute(name, H5T_STD_U64LE, space.get(), &value);
+  }
+
+  void write_texts(std::string_view name, const std::vector<std::string>& values) const {
+    if (values.empty()) return;
+    std::size_t longest = 1;
+    for (const std::string& value : values) longest = std::max(longest, value.size());
+    std::string bytes(longest * values.size(), '\0');
+    for (std::size_t i = 0; i < values.size(); ++i) values[i].copy(&bytes[i * longest], longest);
+    const Hdf5Handle type = text_type(check_, longest);
+    const hsize_t count = values.size();
+    const Hdf5Handle space =
+        check_.handle(H5Screate_simple(1, &count, nullptr), H5Sclose, "make a data space");
+    write_attribute(name, type.get(), space.get(), bytes.data());
+  }
+
+  void write_attributes() const {
+    write_text("format", kFormat);
+    write_text("format_version", kVersion);
+    write_text("layout", "NHWC");
+    write_text("storage", "raw");
+    write_text("color_space", layout_.shape.channels == 1 ? "grey" : "sRGB");
+    write_text("split", split_name(layout_.split));
+    write_number("height", static_cast<std::uint64_t>(layout_.shape.height));
+    write_number("width", static_cast<std::uint64_t>(layout_.shape.width));
+    write_number("channels", static_cast<std::uint64_t>(layout_.shape.channels));
+    write_number("num_samples", layout_.num_samples);
+    write_number("shard_index", layout_.shard_index);
+    write_number("num_shards", layout_.num_shards);
+    write_number("block_size", layout_.tables.at(kImages).block_rows());
+    write_texts("class_names", layout_.class_names);
+    write_texts("factor_names", layout_.factor_names);
+  }
+
+  WriteCheck check_;
+  const ShardLayout& layout_;
+  Hdf5Handle file_;
+};
+
+class ShardInspector {
+ public:
+  ShardInspector(const Path& file, const ShardLayout& expected)
+      : check_(file.string()), expected_(expected), file_(open(file)) {}
+
+  std::vector<TablePlace> run() const {
+    expect("attribute 'format'", read_text("format"), std::string(kFormat));
+    const std::string version = read_text("format_version");
+    if (!version.starts_with("1."))
+      check_.fail("read the shard", text("its format version is '", version,
+                                         "' and this program reads 1.x; use a newer program"));
+    expect("attribute 'split'", read_text("split"), std::string(split_name(expected_.split)));
+    expect("attribute 'num_samples'", read_number("num_samples"), expected_.num_samples);
+    expect("attribute 'shard_index'", read_number("shard_index"), expected_.shard_index);
+    expect("attribute 'num_shards'", read_number("num_shards"), expected_.num_shards);
+    std::vector<TablePlace> places;
+    for (const Table& table : expected_.tables) {
+      const Table hashes{"hashes/" + table.name, Element::kU64, {}};
+      places.push_back({inspect_table(table, expected_.num_samples),
+                        inspect_table(hashes, table.blocks(expected_.num_samples))});
+    }
+    return places;
+  }
+
+ private:
+  template <typename Value>
+  void expect(std::string_view what, const Value& found, const Value& expected) const {
+    if (found != expected)
+      check_.fail(text("accept the ", what), text("found ", found, ", expected ", expected));
+  }
+
+  Hdf5Handle open(const Path& file) const {
+    const Hdf5Handle access =
+        check_.handle(H5Pcreate(H5P_FILE_ACCESS), H5Pclose, "make file access properties");
+    // Readers take no lock: network file systems refuse them, and shards never change.
+    check_(H5Pset_file_locking(access.get(), false, true), "set file locking");
+    return check_.handle(H5Fopen(file.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose,
+                         "open the shard");
+  }
+
+  Hdf5Handle attribute(const char* name) const {
+    return check_.handle(H5Aopen(file_.get(), name, H5P_DEFAULT), H5Aclose,
+                         text("find the attribute '", name, "'"));
+  }
+
+  std::string read_text(const char* name) const {
+    const Hdf5Handle handle = attribute(name);
+    const Hdf5Handle type = check_.handle(H5Aget_type(handle.get()), H5Tclose, "read a type");
+    const Hdf5Handle space = check_.handle(H5Aget_space(handle.get()), H5Sclose, "read a space");
+    constexpr std::size_t kLongest = 4096;
+    const std::size_t bytes = H5Tget_size(type.get());
+    if (H5Tget_class(type.get()) != H5T_STRING || H5Tis_variable_str(type.get()) != 0 ||
+        bytes == 0 || bytes > kLongest || H5Sget_simple_extent_npoints(space.get()) != 1)
+      check_.fail(text("read the attribute '", name, "'"), "it is no text of fixed length");
+    std::string value(bytes, '\0');
+    check_(H5Aread(handle.get(), type.get(), value.data()), text("read '", name, "'"));
+    return value.substr(0, value.find('\0'));
+  }
+
+  std::uint64_t read_number(const char* name) const {
+    const Hdf5Handle handle = attribute(name);
+    const Hdf5Handle space = check_.handle(H5Aget_space(handle.get()), H5Sclose, "read a space");
+    if (H5Sget_simple_extent_npoints(space.get()) != 1)
+      check_.fail(text("read the attribute '", name, "'"), "it is no single number");
+    std::uint64_t value = 0;
+    check_(H5Aread(handle.get(), H5T_NATIVE_UINT64, &value), text("read '", name, "'"));
+    return value;
+  }
+
+  std::uint64_t inspect_table(const Table& table, std::uint64_t rows) const {
+    const std::string name = "/" + table.name;
+    const Hdf5Handle set = check_.handle(H5Dopen2(file_.get(), name.c_str(), H5P_DEFAULT), H5Dclose,
+                                         text("open ", name));
+    const Hdf5Handle type = check_.handle(H5Dget_type(set.get()), H5Tclose, "read a type");
+    const Hdf5Handle wanted = element_type(check_, table);
+    if (check_(H5Tequal(type.get(), wanted.get()), "compare types") == 0)
+      check_.fail(text("accept ", name),
+                  text("its elements are not ", element_name(table.element)));
+    const Hdf5Handle space = check_.handle(H5Dget_space(set.get()), H5Sclose, "read a space");
+    const std::vector<hsize_t> shape = extents(table, rows);
+    std::vector<hsize_t> found(H5S_MAX_RANK, 0);
+    const int rank = check_(H5Sget_simple_extent_dims(space.get(), found.data(), nullptr),
+                            text("read the shape of ", name));
+    found.resize(static_cast<std::size_t>(rank));
+    if (found != shape) check_.fail(text("accept ", name), "its shape is not the manifest's");
+    const haddr_t offset = H5Dget_offset(set.get());
+    if (offset == HADDR_UNDEF)
+      check_.fail(text("accept ", name), "it is not stored as one contiguous array");
+    return offset;
+  }
+
+  ReadCheck check_;
+  const ShardLayout& expected_;
+  Hdf5Handle file_;
+};
+
+}  // namespace
+
+std::vector<TablePlace> create_shard(const Path& file, const ShardLayout& layout) {
+  const Hdf5Session session;
+  return ShardCreator(file, layout).run();
+}
+
+std::vector<TablePlace> inspect_shard(const Path& file, const ShardLayout& expected) {
+  const Hdf5Session session;
+  return ShardInspector(file, expected).run();
+}
+
+}  // namespace atelier::data

@@ -1,0 +1,202 @@
+#include "data/loader.h"
+
+#include <fstream>
+#include <map>
+#include <memory>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "launch/base/error.h"
+#include "tests/unit/data/small_dataset.h"
+#include "tests/unit/data/temporary_folder.h"
+
+namespace atelier::data {
+namespace {
+
+/// One sample as a loader hands it out.
+struct Seen {
+  std::uint64_t id;
+  std::uint64_t epoch;
+  std::int64_t label;
+  std::vector<std::uint8_t> pixels;
+  bool operator==(const Seen&) const = default;
+};
+
+void append(const Batch& batch, std::vector<Seen>& out) {
+  const std::size_t bytes =
+      batch.slots.count == 0 ? 0 : batch.images_NHWC.size() / batch.slots.count;
+  for (std::size_t i = 0; i < batch.slots.count; ++i) {
+    const auto pixels = batch.images_NHWC.subspan(i * bytes, bytes);
+    out.push_back({batch.ids[i], batch.epochs[i], batch.labels[i], {pixels.begin(), pixels.end()}});
+  }
+}
+
+class LoaderTest : public testing::Test {
+ protected:
+  std::vector<Seen> global_samples(const Dataset& dataset, LoaderOptions options, int world,
+                                   std::uint64_t steps) {
+    std::vector<Seen> out;
+    std::vector<std::unique_ptr<Loader>> ranks;
+    for (int rank = 0; rank < world; ++rank) {
+      options.shard = {rank, world};
+      ranks.push_back(std::make_unique<Loader>(dataset, Split::kTrain, options));
+    }
+    for (std::uint64_t step = 0; step < steps; ++step) {
+      for (auto& loader : ranks) {
+        const Batch batch = loader->next();
+        EXPECT_EQ(batch.step, options.first_step + step);
+        append(batch, out);
+      }
+    }
+    return out;
+  }
+
+  LocalFileSystem files_;
+  TemporaryFolder folder_;
+};
+
+TEST_F(LoaderTest, gives_the_right_pixels_and_labels) {
+  const Dataset dataset = make_small(files_, folder_ / "set");
+
+  for (const Seen& seen : global_samples(dataset, {.batch = 7, .seed = 3}, 1, 40)) {
+    EXPECT_EQ(seen.label, static_cast<std::int64_t>(seen.id % 3));
+    for (std::size_t at = 0; at < seen.pixels.size(); ++at)
+      ASSERT_EQ(seen.pixels[at], pixel_of(seen.id, at));
+  }
+}
+
+TEST_F(LoaderTest, gives_the_same_samples_on_any_world_size) {
+  const Dataset dataset = make_small(files_, folder_ / "set");
+  const LoaderOptions options{.batch = 13, .seed = 3};
+  const auto one = global_samples(dataset, options, 1, 20);
+
+  for (const int world : {2, 3, 4, 5, 7, 8, 16})
+    EXPECT_EQ(one, global_samples(dataset, options, world, 20)) << world;
+}
+
+TEST_F(LoaderTest, batches_straddle_epochs_and_each_epoch_is_exactly_once) {
+  const Dataset dataset = make_small(files_, folder_ / "set", {.samples = {10, 0, 0}});
+
+  for (const std::uint64_t batch : {3U, 10U, 64U}) {  // 64: several epochs in one batch
+    std::map<std::uint64_t, std::multiset<std::uint64_t>> epochs;
+    for (const Seen& seen : global_samples(dataset, {.batch = batch, .seed = 3}, 2, 40))
+      epochs[seen.epoch].insert(seen.id);
+    epochs.erase(std::prev(epochs.end()));  // the last may be cut
+    EXPECT_GE(epochs.size(), 11U);
+    for (const auto& [epoch, ids] : epochs)
+      EXPECT_EQ(ids, (std::multiset<std::uint64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})) << epoch;
+  }
+}
+
+TEST_F(LoaderTest, resuming_at_any_step_equals_going_on) {
+  const Dataset dataset = make_small(files_, folder_ / "set", {.samples = {10, 0, 0}});
+  const auto whole = global_samples(dataset, {.batch = 4, .seed = 3}, 1, 12);
+
+  for (std::uint64_t step = 0; step <= 12; ++step) {
+    const auto rest =
+        global_samples(dataset, {.batch = 4, .seed = 3, .first_step = step}, 1, 12 - step);
+    EXPECT_TRUE(std::equal(rest.begin(), rest.end(), whole.begin() + static_cast<long>(step * 4),
+                           whole.end()));
+  }
+}
+
+TEST_F(LoaderTest, streams_are_independent_orders) {
+  const Dataset dataset = make_small(files_, folder_ / "set");
+
+  EXPECT_NE(global_samples(dataset, {.batch = 16, .stream = 0}, 1, 2),
+            global_samples(dataset, {.batch = 16, .stream = 1}, 1, 2));
+}
+
+TEST_F(LoaderTest, a_ring_of_one_gives_the_same_as_a_deep_one) {
+  const Dataset dataset = make_small(files_, folder_ / "set");
+
+  EXPECT_EQ(global_samples(dataset, {.batch = 8, .depth = 1}, 1, 30),
+            global_samples(dataset, {.batch = 8, .depth = 8}, 1, 30));
+}
+
+TEST_F(LoaderTest, a_batch_stays_valid_until_the_next_one) {
+  const Dataset dataset = make_small(files_, folder_ / "set");
+  Loader loader(dataset, Split::kTrain, {.batch = 8, .depth = 1});
+  for (int step = 0; step < 50; ++step) {
+    const Batch batch = loader.next();
+    while (loader.stats().ready < loader.stats().capacity) std::this_thread::yield();
+
+    for (std::size_t i = 0; i < 8; ++i)
+      ASSERT_EQ(batch.images_NHWC[i * 192], pixel_of(batch.ids[i], 0));
+  }
+}
+
+TEST_F(LoaderTest, ranks_beyond_the_batch_get_empty_batches) {
+  const Dataset dataset = make_small(files_, folder_ / "set");
+  Loader loader(dataset, Split::kTrain, {.batch = 2, .shard = {3, 4}});
+
+  EXPECT_EQ(loader.next().slots.count, 0U);
+  EXPECT_EQ(loader.next().step, 1U);
+}
+
+TEST_F(LoaderTest, destroying_it_does_not_wait_for_a_consumer) {
+  const Dataset dataset = make_small(files_, folder_ / "set");
+  for (int i = 0; i < 100; ++i)
+    const Loader loader(dataset, Split::kTrain, {.batch = 8, .depth = 1});
+}
+
+void flip_byte(const Path& file, std::uint64_t offset) {
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekg(static_cast<std::streamoff>(offset));
+  const int old = stream.get();
+  stream.seekp(static_cast<std::streamoff>(offset));
+  stream.put(static_cast<char>(old ^ 1));
+}
+
+TEST_F(LoaderTest, a_damaged_block_reaches_the_caller_with_its_name) {
+  const Dataset dataset = make_small(files_, folder_ / "set", {.shape = {64, 64, 3}});
+  const ShardEntry& shard = dataset.manifest().shards.front();
+  flip_byte(folder_ / "set/train-00000-of-00002.h5", shard.places[kImages].offset + 5);
+  Loader loader(dataset, Split::kTrain, {.batch = 8});
+
+  try {
+    for (int step = 0; step < 20; ++step) (void)loader.next();
+    FAIL() << "the damage went unnoticed";
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("Block 0 of /images"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("train-00000-of-00002.h5"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("sample ids 0, 1, 2, 3 and"));
+  }
+  EXPECT_THROW((void)loader.next(), DataError);
+}
+
+TEST_F(LoaderTest, nothing_within_the_deadline_is_an_error) {
+  const Dataset dataset = make_small(files_, folder_ / "set");
+  Loader loader(dataset, Split::kTrain, {.batch = 200000, .deadline = std::chrono::nanoseconds(0)});
+
+  EXPECT_THROW((void)loader.next(), IoError);
+}
+
+TEST_F(LoaderTest, refuses_what_cannot_be_loaded) {
+  const Dataset dataset = make_small(files_, folder_ / "set", {.samples = {5, 0, 0}});
+
+  EXPECT_THROW(Loader(dataset, Split::kValid, {}), DataError);
+  EXPECT_THROW(Loader(dataset, Split::kTrain, {.batch = 0}), ConfigError);
+  EXPECT_THROW(Loader(dataset, Split::kTrain, {.depth = 0}), ConfigError);
+}
+
+TEST_F(LoaderTest, counts_what_it_did) {
+  const Dataset dataset = make_small(files_, folder_ / "set");
+  Loader loader(dataset, Split::kTrain, {.batch = 100, .depth = 2});
+  for (int step = 0; step < 3; ++step) (void)loader.next();
+
+  const LoaderStats stats = loader.stats();
+
+  EXPECT_EQ(stats.batches, 3U);
+  EXPECT_EQ(stats.capacity, 2U);
+  EXPECT_EQ(stats.blocks_verified, 1U);
+  EXPECT_GE(stats.bytes_read, 3U * 100 * 192);
+  EXPECT_GT(stats.reader_cpu_seconds, 0);
+}
+
+}  // namespace
+}  // namespace atelier::data
