@@ -19,7 +19,10 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
   bool boolean(bool value) override { return put(json(value)); }
   bool number_integer(json::number_integer_t value) override { return put(json(value)); }
   bool number_unsigned(json::number_unsigned_t value) override { return put(json(value)); }
-  bool number_float(json::number_float_t value, const std::string& /*digits*/) override {
+  bool number_float(json::number_float_t value, const std::string& digits) override {
+    if (digits.find_first_of(".eE") == std::string::npos) {
+      return refuse(text("the integer ", digits, " does not fit into 64 bits"));
+    }
     return put(json(value));
   }
   bool string(std::string& value) override { return put(json(std::move(value))); }

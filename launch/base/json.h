@@ -1,6 +1,6 @@
 // Strict JSON reading (RFC 8259) on nlohmann-json: one document, no duplicate keys, no comments, no
-// NaN, valid UTF-8, nesting of at most 200. Errors name the source. Bad input of any kind is an
-// exception, never a crash. Thread safety: pure functions.
+// NaN, integers of 64 bits, valid UTF-8, nesting of at most 200. Errors name the source. Bad input
+// of any kind is an exception, never a crash. Thread safety: pure functions.
 #pragma once
 
 #include <string>

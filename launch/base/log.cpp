@@ -1,8 +1,11 @@
 #include "launch/base/log.h"
 
+#include <utility>
+
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/dist_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 
 #include "launch/base/error.h"
@@ -37,8 +40,12 @@ void Log::count_and_write(LogLevel level, std::string_view line) {
 }
 
 struct ProcessLog::Impl {
-  explicit Impl(std::string rank_prefix) : prefix(std::move(rank_prefix)), logger("atelier") {}
+  explicit Impl(std::string rank_prefix)
+      : prefix(std::move(rank_prefix)),
+        outputs(std::make_shared<spdlog::sinks::dist_sink_mt>()),
+        logger("atelier", outputs) {}
   std::string prefix;
+  std::shared_ptr<spdlog::sinks::dist_sink_mt> outputs;  // may grow while others write
   spdlog::logger logger;
 };
 
@@ -47,7 +54,7 @@ ProcessLog::ProcessLog(const ProcessLogOptions& options)
   auto terminal = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
   terminal->set_level(spdlog_level(options.terminal_level));
   terminal->set_pattern("%H:%M:%S %^%L%$ " + impl_->prefix + "%v");
-  impl_->logger.sinks().push_back(std::move(terminal));
+  impl_->outputs->add_sink(std::move(terminal));
   impl_->logger.set_level(spdlog::level::debug);
   impl_->logger.flush_on(spdlog::level::info);
   if (!options.file.empty()) open_file(options.file);
@@ -59,7 +66,7 @@ void ProcessLog::open_file(const Path& file) {
   try {
     auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
     sink->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l " + impl_->prefix + "%v");
-    impl_->logger.sinks().push_back(std::move(sink));
+    impl_->outputs->add_sink(std::move(sink));
   } catch (const spdlog::spdlog_ex& problem) {
     throw IoError(text("Cannot open the log file '", file.string(), "': ", problem.what(), "."),
                   "Check the folder and its permissions.");

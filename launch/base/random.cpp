@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "launch/base/error.h"
+
 namespace atelier {
 namespace {
 
@@ -11,6 +13,8 @@ constexpr std::uint32_t kMultiplier1 = 0xCD9E8D57U;
 constexpr std::uint32_t kWeyl0 = 0x9E3779B9U;
 constexpr std::uint32_t kWeyl1 = 0xBB67AE85U;
 constexpr int kRounds = 10;
+constexpr unsigned kPositionBits = 48;
+constexpr std::size_t kMaxNumbers = std::size_t{4} << 32U;  // four to a block, 2^32 blocks
 
 constexpr std::uint32_t low(std::uint64_t word) { return static_cast<std::uint32_t>(word); }
 constexpr std::uint32_t high(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32U); }
@@ -38,6 +42,7 @@ std::uint64_t mix64(std::uint64_t value) {
 }
 
 PhiloxCounter random_block(const RandomKey& key, std::uint32_t block) {
+  ATELIER_CHECK((key.major | key.minor) >> kPositionBits == 0, "a position is below 2^48");
   // Seed and stream make the Philox key; positions make the counter, 48 bits each beside the block.
   const std::uint64_t mixed =
       mix64(mix64(key.seed + 0x9E3779B97F4A7C15ULL) + static_cast<std::uint64_t>(key.stream));
@@ -46,6 +51,7 @@ PhiloxCounter random_block(const RandomKey& key, std::uint32_t block) {
 }
 
 void fill_uniform(const RandomKey& key, std::span<float> out) {
+  ATELIER_CHECK(out.size() <= kMaxNumbers, "the sequence of a key is over");
   PhiloxCounter words{};
   for (std::size_t i = 0; i < out.size(); ++i) {
     if (i % 4 == 0) words = random_block(key, static_cast<std::uint32_t>(i / 4));
@@ -54,6 +60,7 @@ void fill_uniform(const RandomKey& key, std::span<float> out) {
 }
 
 void fill_normal(const RandomKey& key, std::span<float> out) {
+  ATELIER_CHECK(out.size() <= kMaxNumbers, "the sequence of a key is over");
   std::array<float, 4> normals{};
   for (std::size_t i = 0; i < out.size(); ++i) {
     if (i % 4 == 0) {
@@ -70,6 +77,7 @@ void fill_normal(const RandomKey& key, std::span<float> out) {
 }
 
 std::uint64_t uniform_below(const RandomKey& key, std::uint64_t bound) {
+  ATELIER_CHECK(bound > 0, "there is no number below zero");
   const PhiloxCounter words = random_block(key, 0);
   const std::uint64_t bits = std::uint64_t{words[0]} << 32U | words[1];
   return static_cast<std::uint64_t>(static_cast<unsigned __int128>(bits) * bound >> 64U);
