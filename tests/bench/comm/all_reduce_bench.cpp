@@ -1,0 +1,107 @@
+// Time of our host all-reduce beside MPI_Allreduce, interleaved so that both see the same machine:
+//   mpirun -n 2 --bind-to none all_reduce_bench [SLOT_KIB]
+// Each size is verified first. Prints the median and the least of the slowest rank's times, in µs.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <vector>
+
+#include <mpi.h>
+
+#include "launch/base/error.h"
+#include "launch/comm/mpi_comm.h"
+
+namespace atelier::comm {
+namespace {
+
+using Floats = std::vector<float>;
+
+void verify(Comm& comm, std::size_t count) {
+  Floats data(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    data[i] = static_cast<float>(i % 1000) + static_cast<float>(comm.rank());
+  }
+  comm.all_reduce({data.data(), count, DType::kFloat32}, ReduceOp::kSum);
+  const auto world = static_cast<float>(comm.world());
+  for (std::size_t i = 0; i < count; ++i) {
+    const float expected = world * static_cast<float>(i % 1000) + world * (world - 1) / 2;
+    ATELIER_CHECK(data[i] == expected, "wrong sum");
+  }
+}
+
+/// µs of one call on the slowest rank, over `inner` calls in a row.
+double time_of(const std::function<void()>& call, int inner) {
+  MPI_Barrier(MPI_COMM_WORLD);
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; i < inner; ++i) {
+    call();
+  }
+  const std::chrono::duration<double, std::micro> spent = std::chrono::steady_clock::now() - start;
+  double mine = spent.count() / inner;
+  double slowest = 0;
+  MPI_Allreduce(&mine, &slowest, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+  return slowest;
+}
+
+double median(std::vector<double> times) {
+  std::sort(times.begin(), times.end());
+  return times[times.size() / 2];
+}
+
+void measure(Comm& comm, std::size_t bytes) {
+  const std::size_t count = bytes / sizeof(float);
+  verify(comm, count);
+  Floats data(count, 0.0F);  // zeros stay finite over any number of sums
+  Floats other(count, 0.0F);
+  const int rounds = bytes > (std::size_t{1} << 24) ? 31 : 101;
+  const int inner = std::max(1, static_cast<int>((std::size_t{1} << 18) / bytes));
+  std::vector<double> ours;
+  std::vector<double> theirs;
+  for (int round = 0; round < rounds; ++round) {
+    ours.push_back(time_of(
+        [&] {
+          comm.all_reduce({data.data(), count, DType::kFloat32}, ReduceOp::kSum);
+        },
+        std::min(inner, 1000)));
+    theirs.push_back(time_of(
+        [&] {
+          MPI_Allreduce(MPI_IN_PLACE, other.data(), static_cast<int>(count), MPI_FLOAT, MPI_SUM,
+                        MPI_COMM_WORLD);
+        },
+        std::min(inner, 1000)));
+  }
+  if (comm.rank() == 0) {
+    std::printf("| %zu | %.1f (min %.1f) | %.1f (min %.1f) |\n", bytes, median(ours),
+                *std::min_element(ours.begin(), ours.end()), median(theirs),
+                *std::min_element(theirs.begin(), theirs.end()));
+    std::fflush(stdout);
+  }
+}
+
+void run(std::size_t slot_bytes) {
+  MpiSession session(started_by_mpirun());
+  {
+    MpiComm comm(session, {.slot_bytes = slot_bytes});
+    if (comm.rank() == 0) {
+      std::printf("%d ranks, slots of %zu KiB\n| bytes | ours | MPI_Allreduce |\n|---|---|---|\n",
+                  comm.world(), slot_bytes / 1024);
+    }
+    for (const std::size_t bytes : {std::size_t{4}, std::size_t{65'536}, std::size_t{1} << 20,
+                                    std::size_t{7} << 20, std::size_t{32} << 20}) {
+      measure(comm, bytes);
+    }
+    comm.close();
+  }
+  session.close();
+}
+
+}  // namespace
+}  // namespace atelier::comm
+
+int main(int argc, char** argv) {
+  const long kib = argc > 1 ? std::atol(argv[1]) : 1024;
+  atelier::comm::run(static_cast<std::size_t>(kib) * 1024);
+  return 0;
+}
