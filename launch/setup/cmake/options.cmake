@@ -16,9 +16,9 @@ endif()
 
 find_program(ATELIER_CCACHE ccache)
 if(ATELIER_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # A precompiled header is compared by what went into it, not by its clock.
+  # A precompiled header is compared by what went into it, not by its clock; a second checkout finds what the first one built.
   set(CMAKE_CXX_COMPILER_LAUNCHER
-      "${CMAKE_COMMAND};-E;env;CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime;${ATELIER_CCACHE}")
+      "${CMAKE_COMMAND};-E;env;CCACHE_BASEDIR=${CMAKE_SOURCE_DIR};CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime;${ATELIER_CCACHE}")
 endif()
 
 add_library(atelier_options INTERFACE)
