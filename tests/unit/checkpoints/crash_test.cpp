@@ -115,12 +115,34 @@ TEST(Save, replacing_a_checkpoint_and_failing_at_any_call_leaves_a_whole_one) {
 
       static_cast<void>(open(files, scene.log, scene.folder).save(other));
 
+      if (!crash) {
+        EXPECT_EQ(open(scene.disk, scene.log, scene.folder).list().front().step, 3)
+            << "call " << call;
+      }
       FallbackReport report;
       const auto loaded = open(scene.disk, scene.log, scene.folder).load_latest(report);
       ASSERT_TRUE(loaded);
       EXPECT_TRUE(report.rejected.empty());
       EXPECT_EQ(loaded->step, 3) << "call " << call;
       if (files.calls() < call) break;
+    }
+  }
+}
+
+TEST(Save, repeated_after_a_failure_at_any_call_is_safe_once_it_says_so) {
+  const std::size_t calls = calls_of_save(4);
+  for (std::size_t call = 1; call <= calls; ++call) {
+    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+      Scene scene;
+      test::FaultyFileSystem files(scene.disk);
+      Store store = open(files, scene.log, scene.folder);
+      files.fail_at(call, {EIO, false, false});
+      static_cast<void>(store.save(SampleState(4).contents()));
+
+      ASSERT_TRUE(store.save(SampleState(4).contents()).ok);
+      scene.disk.restart(seed);
+
+      EXPECT_EQ(newest_step(scene.disk, scene.log, scene.folder), 4) << "call " << call;
     }
   }
 }
