@@ -28,8 +28,9 @@ void check_decodable(const ImageShape& shape, const std::string& name) {
   if (!side(shape.height) || !side(shape.width) ||
       static_cast<std::uint64_t>(shape.height) * static_cast<std::uint64_t>(shape.width) >
           kMaxImagePixels)
-    fail_decoding(name, text("its header states ", shape.width, " x ", shape.height,
-                             " pixels; at most ", kMaxImageSide, " a side are read"));
+    fail_decoding(name,
+                  text("its header states ", shape.width, " x ", shape.height, " pixels; at most ",
+                       kMaxImageSide, " a side and ", kMaxImagePixels, " in all are read"));
   if (shape.channels != 1 && shape.channels != 3)
     fail_decoding(name, text("it has ", shape.channels, " channels"));
 }

@@ -21,7 +21,7 @@ struct Image {
   std::vector<std::uint8_t> pixels;  ///< Shapes: [H, W, C]
 };
 
-inline constexpr std::uint64_t kMaxImagePixels = std::uint64_t{1} << 28U;
+inline constexpr std::uint64_t kMaxImagePixels = std::uint64_t{1} << 26U;
 
 /// JPEG or PNG, told apart by their first bytes. `name` is for messages. Throws: DataError.
 [[nodiscard]] Image decode_image(std::span<const std::byte> file, const std::string& name);

@@ -1,7 +1,11 @@
+#include <algorithm>
+#include <array>
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
+#include <jerror.h>
 #include <jpeglib.h>
 
 #include "data/image_formats.h"
@@ -25,18 +29,34 @@ struct ErrorState {
   std::longjmp(state->jump, 1);
 }
 
-// Level −1 is a warning: the data is corrupt though decoding could go on. We do not guess pixels.
+// Level -1 is a warning: something is wrong though decoding could go on. We do not guess pixels, so
+// all are errors but those that cannot change one.
 void on_message(j_common_ptr info, int level) {
-  if (level < 0) on_error(info);
+  constexpr std::array<int, 4> kHarmless{JWRN_EXTRANEOUS_DATA, JWRN_ADOBE_XFORM, JWRN_TOO_MUCH_DATA,
+                                         JWRN_JFIF_MAJOR};
+  const bool harmless =
+      std::find(kHarmless.begin(), kHarmless.end(), info->err->msg_code) != kHarmless.end();
+  if (level < 0 && !harmless) on_error(info);
+}
+
+// A small progressive file can ask for thousands of passes over a large image.
+void on_progress(j_common_ptr info) {
+  constexpr int kMostScans = 200;
+  if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number <= kMostScans) return;
+  auto* state = reinterpret_cast<ErrorState*>(info->err);
+  std::snprintf(state->message.data(), state->message.size(), "it has too many scans");
+  std::longjmp(state->jump, 1);
 }
 
 struct Decompressor {
   ErrorState error;
+  jpeg_progress_mgr progress{};
   jpeg_decompress_struct info{};
   Decompressor() {
     info.err = jpeg_std_error(&error.manager);
     error.manager.error_exit = on_error;
     error.manager.emit_message = on_message;
+    progress.progress_monitor = on_progress;
   }
   Decompressor(const Decompressor&) = delete;
   Decompressor& operator=(const Decompressor&) = delete;
@@ -50,6 +70,7 @@ bool is_cmyk(const jpeg_decompress_struct& info) {
 bool read_header(Decompressor& jpeg, std::span<const std::byte> file) {
   if (setjmp(jpeg.error.jump) != 0) return false;
   jpeg_create_decompress(&jpeg.info);
+  jpeg.info.progress = &jpeg.progress;
   constexpr long kMostMemory = 1L << 30;  // progressive files buffer all coefficients
   jpeg.info.mem->max_memory_to_use = kMostMemory;
   jpeg_mem_src(&jpeg.info, reinterpret_cast<const unsigned char*>(file.data()),

@@ -124,6 +124,9 @@ Image decode_png(std::span<const std::byte> file, const std::string& name) {
   Image image;
   if (!read_header(reading, image.shape)) fail_decoding(name, problem.message);
   check_decodable(image.shape, name);
+  // Deflate packs at most 1032 to 1; one bit per pixel is the most compact kind.
+  if (image.shape.bytes() / 8 / 3 > file.size() * 1032)
+    fail_decoding(name, "it is too short for the size its header states");
   image.pixels.resize(image.shape.bytes());
   std::vector<png_bytep> rows = row_pointers(image.shape, image.pixels.data());
   if (!read_rows(reading, rows.data())) fail_decoding(name, problem.message);

@@ -43,7 +43,7 @@ std::string damage_text(const Path& file, const Table& table, const BlockPlace& 
 }
 
 ShardDamage check_shard_bytes(const Path& path, const std::vector<Table>& tables,
-                              const ShardEntry& entry) {
+                              const ShardEntry& entry, const SeeRows& see) {
   const RawFile file(path, RawFile::Mode::kRead);
   ShardDamage damage;
   const std::uint64_t rows = entry.num_samples;
@@ -60,6 +60,7 @@ ShardDamage check_shard_bytes(const Path& path, const std::vector<Table>& tables
       if (found != hashes[b])
         damage.findings.push_back(damage_text(path, tables[i], block, ids, {hashes[b], found}));
       ++damage.blocks;
+      if (see) see(i, buffer);
     }
   }
   Hasher whole;

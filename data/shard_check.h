@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <utility>
@@ -37,8 +38,11 @@ struct BlockPlace {
                                       std::span<const std::uint64_t> ids,
                                       std::pair<std::uint64_t, std::uint64_t> expected_and_found);
 
+/// Sees the rows of each table, block by block, in order.
+using SeeRows = std::function<void(std::size_t table, std::span<const std::byte> rows)>;
+
 /// Throws: IoError when it cannot be read, DataError when it is shorter than its tables.
 [[nodiscard]] ShardDamage check_shard_bytes(const Path& file, const std::vector<Table>& tables,
-                                            const ShardEntry& entry);
+                                            const ShardEntry& entry, const SeeRows& see = {});
 
 }  // namespace atelier::data

@@ -1,0 +1,88 @@
+#include "data/describe.h"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "launch/base/text.h"
+
+namespace atelier::data {
+namespace {
+
+std::uint64_t total_bytes(const Dataset& dataset) {
+  std::uint64_t bytes = 0;
+  for (const ShardEntry& shard : dataset.manifest().shards) bytes += shard.bytes;
+  return bytes;
+}
+
+std::string rounded(const std::vector<double>& values) {
+  std::vector<std::string> out;
+  for (const double value : values) out.push_back(fixed(value, 2));
+  return join(out);
+}
+
+std::string class_line(const Dataset& dataset) {
+  constexpr std::size_t kShown = 12;
+  std::vector<std::string> names = dataset.class_names();
+  const std::size_t count = names.size();
+  names.resize(std::min(count, kShown));
+  return text(count, " (", join(names), count > kShown ? ", …" : "", ")");
+}
+
+}  // namespace
+
+std::string describe(const Dataset& dataset) {
+  const Manifest& manifest = dataset.manifest();
+  std::string out = text("dataset  ", dataset.folder().string(), "\n",  //
+                         "id       ", dataset.id(), "\n",               //
+                         "images   ", manifest.shape.height, " x ", manifest.shape.width, ", ",
+                         manifest.shape.channels == 1 ? "grey" : "colour", "\n");
+  for (const Split split : kSplits) {
+    const std::uint64_t samples = dataset.size(split);
+    const bool cut = split == Split::kValid && manifest.valid_from_train && samples > 0;
+    out +=
+        text(split_name(split), std::string(9 - split_name(split).size(), ' '),
+             human_count(static_cast<std::int64_t>(samples)), cut ? " (cut from train)" : "", "\n");
+  }
+  out += text("classes  ", class_line(dataset), "\n",      //
+              "mean     ", rounded(dataset.mean()), "\n",  //
+              "stddev   ", rounded(dataset.stddev()),
+              "\n"  //
+              "shards   ",
+              manifest.shards.size(), ", ", human_bytes(total_bytes(dataset)), "\n",  //
+              "source   ", manifest.source, "\n",                                     //
+              "made     ", manifest.created, " by ", manifest.creator, " on ", manifest.host, "\n");
+  return out;
+}
+
+nlohmann::ordered_json describe_json(const Dataset& dataset) {
+  const Manifest& manifest = dataset.manifest();
+  nlohmann::ordered_json splits;
+  for (const Split split : kSplits) {
+    nlohmann::ordered_json counts = nlohmann::ordered_json::object();
+    for (std::size_t i = 0; i < manifest.class_names.size(); ++i)
+      counts[manifest.class_names[i]] = manifest.splits.at(index_of(split)).class_counts[i];
+    splits[std::string(split_name(split))] = {{"num_samples", dataset.size(split)},
+                                              {"class_counts", counts}};
+  }
+  return {{"folder", dataset.folder().string()},
+          {"dataset_id", dataset.id()},
+          {"image",
+           {{"height", manifest.shape.height},
+            {"width", manifest.shape.width},
+            {"channels", manifest.shape.channels}}},
+          {"class_names", manifest.class_names},
+          {"factor_names", manifest.factor_names},
+          {"splits", splits},
+          {"valid_from_train", manifest.valid_from_train},
+          {"mean", dataset.mean()},
+          {"stddev", dataset.stddev()},
+          {"shards", manifest.shards.size()},
+          {"bytes", total_bytes(dataset)},
+          {"source", manifest.source},
+          {"created", manifest.created},
+          {"creator", manifest.creator},
+          {"host", manifest.host}};
+}
+
+}  // namespace atelier::data

@@ -1,0 +1,133 @@
+#include "data/resize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "launch/base/error.h"
+#include "launch/base/text.h"
+
+namespace atelier::data {
+namespace {
+
+constexpr int kFractionBits = 14;
+constexpr std::int32_t kOne = 1 << kFractionBits;
+
+/// One output sample: weights (summing to kOne) of inputs from `first` on.
+struct Taps {
+  std::size_t first = 0;
+  std::vector<std::int32_t> weights;
+};
+
+/// A line of pixels through an image: how many, and the distance between neighbours.
+struct Lines {
+  std::size_t count;
+  std::size_t step;
+};
+
+double lanczos3(double x) {
+  x = std::abs(x);
+  if (x < 1e-9) return 1.0;
+  if (x >= 3.0) return 0.0;
+  const double angle = std::numbers::pi * x;
+  return 3.0 * std::sin(angle) * std::sin(angle / 3.0) / (angle * angle);
+}
+
+// `from` + `extent` inputs of a line of `size` become `out` outputs.
+std::vector<Taps> taps_of(double from, double extent, std::size_t size, int out) {
+  const double scale = extent / out;
+  const double widen = std::max(scale, 1.0);
+  std::vector<Taps> all;
+  for (int i = 0; i < out; ++i) {
+    const double centre = from + (i + 0.5) * scale;
+    const auto first = static_cast<std::size_t>(std::max(0.0, std::floor(centre - 3.0 * widen)));
+    const auto end = std::min(size, static_cast<std::size_t>(std::ceil(centre + 3.0 * widen)));
+    std::vector<double> weights;
+    double sum = 0;
+    for (std::size_t at = first; at < end; ++at) {
+      weights.push_back(lanczos3((static_cast<double>(at) + 0.5 - centre) / widen));
+      sum += weights.back();
+    }
+    Taps taps{first, {}};
+    std::int32_t total = 0;
+    for (const double weight : weights) {
+      taps.weights.push_back(static_cast<std::int32_t>(std::lround(weight / sum * kOne)));
+      total += taps.weights.back();
+    }
+    // Rounding must not change the brightness of a flat area: the heaviest weight takes the rest.
+    *std::max_element(taps.weights.begin(), taps.weights.end()) += kOne - total;
+    all.push_back(std::move(taps));
+  }
+  return all;
+}
+
+std::uint8_t rounded(std::int64_t sum) {
+  return static_cast<std::uint8_t>(
+      std::clamp<std::int64_t>((sum + kOne / 2) >> kFractionBits, 0, 255));
+}
+
+// Resamples every row (or, transposed by the strides, every column).
+void resample(const std::vector<Taps>& taps, Lines along_in, Lines along_out, Lines across,
+              const std::uint8_t* in, std::uint8_t* out, std::size_t across_out_step) {
+  for (std::size_t line = 0; line < across.count; ++line) {
+    for (std::size_t i = 0; i < taps.size(); ++i) {
+      for (std::size_t c = 0; c < along_in.count; ++c) {
+        std::int64_t sum = 0;
+        const std::uint8_t* from = in + line * across.step + taps[i].first * along_in.step + c;
+        for (const std::int32_t weight : taps[i].weights) {
+          sum += std::int64_t{weight} * *from;
+          from += along_in.step;
+        }
+        out[line * across_out_step + i * along_out.step + c] = rounded(sum);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+Image crop_and_resize(const Image& image, int height, int width) {
+  ATELIER_CHECK(height > 0 && width > 0, text("resize to ", height, " x ", width));
+  if (image.shape.height == height && image.shape.width == width) return image;
+  const double zoom = std::min(static_cast<double>(image.shape.height) / height,
+                               static_cast<double>(image.shape.width) / width);
+  const double crop_height = zoom * height;
+  const double crop_width = zoom * width;
+  const auto channels = static_cast<std::size_t>(image.shape.channels);
+  const auto rows = static_cast<std::size_t>(image.shape.height);
+  const auto columns = static_cast<std::size_t>(image.shape.width);
+  const auto out_columns = static_cast<std::size_t>(width);
+
+  Image narrow{{image.shape.height, width, image.shape.channels}, {}};
+  narrow.pixels.resize(narrow.shape.bytes());
+  resample(taps_of((image.shape.width - crop_width) / 2, crop_width, columns, width),
+           {channels, channels}, {channels, channels}, {rows, columns * channels},
+           image.pixels.data(), narrow.pixels.data(), out_columns * channels);
+
+  Image out{{height, width, image.shape.channels}, {}};
+  out.pixels.resize(out.shape.bytes());
+  const std::size_t row_bytes = out_columns * channels;
+  resample(taps_of((image.shape.height - crop_height) / 2, crop_height, rows, height),
+           {channels, row_bytes}, {channels, row_bytes}, {out_columns, channels},
+           narrow.pixels.data(), out.pixels.data(), channels);
+  return out;
+}
+
+Image with_channels(Image image, int channels) {
+  if (image.shape.channels == channels) return image;
+  Image out{{image.shape.height, image.shape.width, channels}, {}};
+  out.pixels.resize(out.shape.bytes());
+  const std::size_t pixels = out.pixels.size() / static_cast<std::size_t>(channels);
+  for (std::size_t i = 0; i < pixels; ++i) {
+    if (channels == 3) {
+      std::fill_n(&out.pixels[i * 3], 3, image.pixels[i]);
+    } else {
+      const std::uint8_t* rgb = &image.pixels[i * 3];
+      out.pixels[i] = static_cast<std::uint8_t>(
+          (19595U * rgb[0] + 38470U * rgb[1] + 7471U * rgb[2] + 32768U) >> 16U);
+    }
+  }
+  return out;
+}
+
+}  // namespace atelier::data
