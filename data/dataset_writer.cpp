@@ -225,31 +225,33 @@ StagingFolder::StagingFolder(FileSystem& files, Path target)
   } catch (const IoError& error) {
     throw OutputError(error.what());
   }
-  lock();
+  if (!lock_.take(path_))
+    throw OutputError(text("Cannot create the dataset '", target_.string(),
+                           "': another process is writing it in '", path_.string(), "'."),
+                      "Wait for it, or choose another name.");
   for (const std::string& name : files_.list(path_)) files_.remove_all(path_ / name);
 }
 
 // The folder itself is locked, so that the lock moves with it when it is renamed. File systems
 // without such locks (some network ones) go without.
-void StagingFolder::lock() {
-  lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (lock_ < 0)
-    throw OutputError(text("Cannot open the folder '", path_.string(),
+bool StagingFolder::Lock::take(const Path& folder) {
+  fd_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd_ < 0)
+    throw OutputError(text("Cannot open the folder '", folder.string(),
                            "': ", std::generic_category().message(errno), "."));
-  if (::flock(lock_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
-  ::close(std::exchange(lock_, -1));
-  throw OutputError(text("Cannot create the dataset '", target_.string(),
-                         "': another process is writing it in '", path_.string(), "'."),
-                    "Wait for it, or choose another name.");
+  return ::flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+}
+
+StagingFolder::Lock::~Lock() {
+  if (fd_ >= 0) ::close(fd_);
 }
 
 StagingFolder::~StagingFolder() {
-  if (lock_ < 0) return;
+  if (published_) return;
   try {
     files_.remove_all(path_);
   } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the next writer clears it
   }
-  ::close(lock_);
 }
 
 void StagingFolder::publish() {
@@ -258,8 +260,8 @@ void StagingFolder::publish() {
     throw OutputError(text("Cannot create the dataset '", target_.string(), "': it exists."),
                       "Somebody made it meanwhile; choose another name.");
   files_.rename_new(path_, target_);
+  published_ = true;
   files_.sync(target_.parent_path());
-  ::close(std::exchange(lock_, -1));
 }
 
 Manifest write_dataset(FileSystem& files, const Clock& clock, const StagingFolder& staging,

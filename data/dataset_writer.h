@@ -32,11 +32,24 @@ class StagingFolder {
   void publish();
 
  private:
-  void lock();
+  /// flock of a folder, given back by the end of the object (or of the process).
+  class Lock {
+   public:
+    ~Lock();
+    Lock() = default;
+    Lock(const Lock&) = delete;
+    Lock& operator=(const Lock&) = delete;
+    /// Returns false when another process holds it. Throws: OutputError.
+    [[nodiscard]] bool take(const Path& folder);
+
+   private:
+    int fd_ = -1;
+  };
   FileSystem& files_;
   Path target_;
   Path path_;
-  int lock_ = -1;
+  Lock lock_;
+  bool published_ = false;
 };
 
 struct DatasetPlan {

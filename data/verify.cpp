@@ -27,12 +27,14 @@ class Verification {
     const Path file = folder_ / entry.file;
     const std::size_t before = report_.findings.size();
     try {
-      if (!files_.exists(file)) return add(text("The shard '", file.string(), "' is missing."));
-      const std::uint64_t bytes = files_.size(file);
-      if (bytes != entry.bytes)
-        return add(text("The shard '", file.string(), "' has ", bytes, " bytes, expected ",
-                        entry.bytes, "."));
-      check_bytes(file, entry);
+      if (!files_.exists(file)) {
+        add(text("The shard '", file.string(), "' is missing."));
+      } else if (const std::uint64_t bytes = files_.size(file); bytes != entry.bytes) {
+        add(text("The shard '", file.string(), "' has ", bytes, " bytes, expected ", entry.bytes,
+                 "."));
+      } else {
+        check_bytes(file, entry);
+      }
     } catch (const Error& error) {
       add(error.what());
     }

@@ -1,6 +1,5 @@
 #include "data/loader.h"
 
-#include <fstream>
 #include <map>
 #include <memory>
 #include <set>
@@ -11,8 +10,9 @@
 #include <gtest/gtest.h>
 
 #include "launch/base/error.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/unit/data/damage.h"
 #include "tests/unit/data/small_dataset.h"
-#include "tests/unit/data/temporary_folder.h"
 
 namespace atelier::data {
 namespace {
@@ -56,7 +56,8 @@ class LoaderTest : public testing::Test {
   }
 
   LocalFileSystem files_;
-  TemporaryFolder folder_;
+  test::TemporaryFolder temporary_;
+  const Path& folder_ = temporary_.path();
 };
 
 TEST_F(LoaderTest, gives_the_right_pixels_and_labels) {
@@ -142,14 +143,6 @@ TEST_F(LoaderTest, destroying_it_does_not_wait_for_a_consumer) {
   const Dataset dataset = make_small(files_, folder_ / "set");
   for (int i = 0; i < 100; ++i)
     const Loader loader(dataset, Split::kTrain, {.batch = 8, .depth = 1});
-}
-
-void flip_byte(const Path& file, std::uint64_t offset) {
-  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-  stream.seekg(static_cast<std::streamoff>(offset));
-  const int old = stream.get();
-  stream.seekp(static_cast<std::streamoff>(offset));
-  stream.put(static_cast<char>(old ^ 1));
 }
 
 TEST_F(LoaderTest, a_damaged_block_reaches_the_caller_with_its_name) {

@@ -10,7 +10,7 @@
 #include "data/image_codec.h"
 #include "data/reader.h"
 #include "launch/base/error.h"
-#include "tests/unit/data/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace atelier::data {
 namespace {
@@ -24,7 +24,8 @@ class ShapesTest : public testing::Test {
   }
 
   LocalFileSystem files_;
-  TemporaryFolder folder_;
+  test::TemporaryFolder temporary_;
+  const Path& folder_ = temporary_.path();
 };
 
 TEST_F(ShapesTest, holds_what_was_asked_for_in_balanced_classes) {

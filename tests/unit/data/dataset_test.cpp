@@ -1,0 +1,294 @@
+#include "data/dataset.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "data/describe.h"
+#include "data/reader.h"
+#include "data/verify.h"
+#include "launch/base/error.h"
+#include "launch/base/hash.h"
+#include "launch/base/random.h"
+#include "launch/base/text.h"
+#include "tests/support/faulty_file_system.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/unit/data/damage.h"
+#include "tests/unit/data/small_dataset.h"
+
+namespace atelier::data {
+namespace {
+
+using testing::HasSubstr;
+
+class DatasetTest : public testing::Test {
+ protected:
+  [[nodiscard]] Path set() const { return temporary_.path() / "set"; }
+
+  std::string open_error() {
+    try {
+      (void)Dataset::open(files_, set());
+    } catch (const DataError& error) {
+      return error.what();
+    }
+    return "no DataError";
+  }
+
+  /// Opens the dataset with a changed manifest whose own hash is right again.
+  std::string error_with(const std::function<void(nlohmann::ordered_json&)>& change) {
+    auto json = nlohmann::ordered_json::parse(original_);
+    change(json);
+    json["manifest_hash"] = std::string(16, '0');
+    std::string content = json.dump(1);
+    const std::string hash = to_hex(xxh3_64(content));
+    content.replace(content.rfind(std::string(16, '0')), 16, hash);
+    write_file(set() / "manifest.json", content);
+    return open_error();
+  }
+
+  void make(const SmallDataset& what = {}) {
+    make_small(files_, set(), what);
+    original_ = file_content(set() / "manifest.json");
+  }
+
+  LocalFileSystem files_;
+  test::TemporaryFolder temporary_;
+  std::string original_;
+};
+
+TEST_F(DatasetTest, names_a_missing_folder_manifest_and_shard) {
+  EXPECT_THAT(open_error(), HasSubstr("There is no dataset"));
+  std::filesystem::create_directories(set());
+  EXPECT_THAT(open_error(), HasSubstr("holds no manifest.json"));
+  std::filesystem::remove_all(set());
+  make();
+  std::filesystem::remove(set() / "valid-00000-of-00001.h5");
+  EXPECT_THAT(open_error(), HasSubstr("valid-00000-of-00001.h5' is missing"));
+}
+
+TEST_F(DatasetTest, finds_a_truncated_or_grown_shard_when_opened) {
+  make();
+  const Path shard = set() / "train-00000-of-00001.h5";
+  const std::uint64_t bytes = std::filesystem::file_size(shard);
+
+  for (const std::uint64_t size :
+       {std::uint64_t{0}, std::uint64_t{1}, bytes / 2, bytes - 1, bytes + 1}) {
+    std::filesystem::resize_file(shard, size);
+    EXPECT_THAT(open_error(), HasSubstr(text("has ", size, " bytes, expected ", bytes)));
+  }
+}
+
+TEST_F(DatasetTest, any_changed_byte_of_the_manifest_is_found) {
+  make();
+  for (std::size_t at = 0; at < original_.size(); at += 7) {
+    std::string changed = original_;
+    changed[at] = static_cast<char>(changed[at] ^ 1);
+    write_file(set() / "manifest.json", changed);
+    EXPECT_NE(open_error(), "no DataError") << at;
+  }
+  for (std::size_t length = 0; length < original_.size(); length += 101) {
+    write_file(set() / "manifest.json", original_.substr(0, length));
+    EXPECT_NE(open_error(), "no DataError") << length;
+  }
+}
+
+TEST_F(DatasetTest, refuses_a_newer_format_and_reads_a_newer_minor) {
+  make();
+  EXPECT_THAT(error_with([](auto& json) { json["format_version"] = "2.0"; }),
+              HasSubstr("format version '2.0' and this program reads 1.x"));
+  EXPECT_EQ(error_with([](auto& json) { json["format_version"] = "1.7"; }), "no DataError");
+}
+
+TEST_F(DatasetTest, refuses_hostile_manifests_by_field) {
+  make();
+  const std::vector<std::pair<std::string, std::function<void(nlohmann::ordered_json&)>>> attacks{
+      {"file", [](auto& j) { j["shards"][0]["file"] = "../../etc/passwd.h5"; }},
+      {"file", [](auto& j) { j["shards"][0]["file"] = "/etc/passwd.h5"; }},
+      {"file", [](auto& j) { j["shards"][0]["file"] = std::string("a\0.h5", 5); }},
+      {"twice", [](auto& j) { j["shards"][1]["file"] = j["shards"][0]["file"]; }},
+      {"height", [](auto& j) { j["image"]["height"] = 1U << 30U; }},
+      {"height", [](auto& j) { j["image"]["height"] = -1; }},
+      {"channels", [](auto& j) { j["image"]["channels"] = 2; }},
+      {"tables", [](auto& j) { j["tables"].erase(1); }},
+      {"tables", [](auto& j) { j["image"]["width"] = 9; }},
+      {"num_samples", [](auto& j) { j["shards"][0]["num_samples"] = ~std::uint64_t{0}; }},
+      {"num_samples", [](auto& j) { j["shards"][0]["num_samples"] = "many"; }},
+      {"end behind the file", [](auto& j) { j["shards"][0]["num_samples"] = 1U << 20U; }},
+      {"end behind the file",
+       [](auto& j) { j["shards"][0]["hash_offsets"][0] = j["shards"][0]["bytes"]; }},
+      {"disagree", [](auto& j) { j["shards"].erase(0); }},
+      {"disagree", [](auto& j) { j["splits"]["train"]["num_samples"] = 99; }},
+      {"class_counts", [](auto& j) { j["class_names"].push_back("d"); }},
+      {"table_hashes",
+       [](auto& j) { j["splits"]["test"]["table_hashes"] = nlohmann::json::array(); }},
+      {"dataset_id", [](auto& j) { j["class_names"][0] = "z"; }},
+      {"data_offset", [](auto& j) { j["shards"][0]["data_offset"] = 0; }},
+      {"block_rows", [](auto& j) { j["tables"][0]["block_rows"] = 1; }},
+      {"pixel_sums", [](auto& j) { j["pixel_sums"].push_back(1); }},
+      {"shards", [](auto& j) { j["shards"] = 5; }},
+      {"splits", [](auto& j) { j.erase("splits"); }},
+      {"format", [](auto& j) { j["format"] = "other"; }},
+      {"object", [](auto& j) { j["image"] = "32x32"; }}};
+
+  for (const auto& [field, attack] : attacks) EXPECT_THAT(error_with(attack), HasSubstr(field));
+  for (const char* content : {"", "[]", "{}", "null", "{\"format\": 1}", "\xff\xfe"}) {
+    write_file(set() / "manifest.json", content);
+    EXPECT_NE(open_error(), "no DataError") << content;
+  }
+}
+
+TEST_F(DatasetTest, the_reader_compares_offsets_with_what_hdf5_says) {
+  make();
+  EXPECT_EQ(error_with([](auto& json) {
+              json["shards"][0]["data_offset"] = 4097;
+              json["shards"][0]["table_offsets"][0] = 4097;
+            }),
+            "no DataError");
+
+  EXPECT_THROW(Reader(Dataset::open(files_, set()), Split::kTrain), DataError);
+}
+
+TEST_F(DatasetTest, shards_hold_the_samples_whatever_their_number) {
+  make({.shape = {16, 16, 1}, .samples = {500, 3, 0}, .shard_bytes = 30000});
+  const Dataset dataset = Dataset::open(files_, set());
+  EXPECT_EQ(dataset.manifest().shards.size(), 6U);
+  Reader reader(dataset, Split::kTrain);
+  std::vector<std::uint8_t> image(256);
+
+  for (std::uint64_t i = 0; i < 500; ++i) {
+    reader.read(std::array{i}, image);
+    EXPECT_EQ(reader.id(i), i);
+    EXPECT_EQ(image[200], pixel_of(i, 200));
+  }
+  EXPECT_EQ(Reader(dataset, Split::kTest).size(), 0U);
+}
+
+TEST_F(DatasetTest, a_swapped_label_table_is_found_before_it_is_used) {
+  make();
+  const ShardEntry shard = Dataset::open(files_, set()).manifest().shards.front();
+  flip_byte(set() / shard.file, shard.places[kLabels].offset);
+
+  EXPECT_THROW(Reader(Dataset::open(files_, set()), Split::kTrain), DataError);
+}
+
+TEST_F(DatasetTest, verify_names_a_flip_of_any_byte_of_a_shard) {
+  make({.samples = {300, 0, 0}});
+  const Dataset dataset = Dataset::open(files_, set());
+  const ShardEntry& shard = dataset.manifest().shards.front();
+  const Path file = set() / shard.file;
+  ASSERT_TRUE(verify(files_, set()).ok());
+
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    const std::uint64_t at = uniform_below({.seed = 1, .major = i}, shard.bytes);
+    const auto mask = static_cast<int>(1U << uniform_below({.seed = 2, .major = i}, 8));
+    flip_byte(file, at, mask);
+    const VerifyReport report = verify(files_, set());
+    ASSERT_EQ(report.findings.size(), 1U) << at;
+    EXPECT_THAT(report.findings[0], HasSubstr(shard.file));
+    const std::uint64_t row = at - shard.places[kImages].offset;
+    const std::uint64_t image_bytes = dataset.shape().bytes();
+    if (at >= shard.places[kImages].offset && row < 300 * image_bytes) {
+      EXPECT_THAT(report.findings[0], HasSubstr("of /images"));
+    }
+    flip_byte(file, at, mask);
+  }
+}
+
+TEST_F(DatasetTest, verify_lists_all_damage) {
+  make({.shape = {64, 64, 3}, .samples = {200, 20, 20}, .shard_bytes = 8U << 20U});
+  const Dataset dataset = Dataset::open(files_, set());
+  const ShardEntry& first = dataset.manifest().shards[0];
+  flip_byte(set() / first.file, first.places[kImages].offset);
+  flip_byte(set() / first.file, first.places[kImages].offset + 70 * 64 * 64 * 3);
+  flip_byte(set() / first.file, first.places[kIds].offset + 3);
+  std::filesystem::remove(set() / "test-00000-of-00001.h5");
+  std::filesystem::resize_file(set() / "valid-00000-of-00001.h5", 100);
+  write_file(set() / "stray.h5", "?");
+
+  const auto findings = verify(files_, set()).findings;
+
+  EXPECT_EQ(findings.size(), 6U) << testing::PrintToString(findings);
+}
+
+TEST_F(DatasetTest, verify_finds_a_shard_of_another_dataset) {
+  make();
+  make_small(files_, temporary_.path() / "other", {.samples = {100, 20, 10}});
+  std::filesystem::copy_file(temporary_.path() / "other/train-00000-of-00001.h5",
+                             set() / "train-00000-of-00001.h5",
+                             std::filesystem::copy_options::overwrite_existing);
+
+  EXPECT_TRUE(verify(files_, set()).ok()) << "equal content is the same shard";
+
+  std::filesystem::copy_file(temporary_.path() / "other/test-00000-of-00001.h5",
+                             set() / "valid-00000-of-00001.h5",
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_FALSE(verify(files_, set()).ok());
+}
+
+// Every single call of the file system fails in turn: the target appears whole or not at all.
+TEST_F(DatasetTest, a_failure_at_any_call_leaves_nothing_and_the_next_try_works) {
+  test::FaultyFileSystem faulty(files_);
+  make_small(faulty, set());
+  const std::size_t calls = faulty.calls();
+  const std::string id = Dataset::open(files_, set()).id();
+
+  for (std::size_t n = 1; n <= calls; ++n) {
+    for (const bool crash : {false, true}) {
+      std::filesystem::remove_all(set());
+      faulty.reset();
+      faulty.fail_at(n, {.error = ENOSPC, .torn = true, .crash = crash});
+      try {
+        make_small(faulty, set());
+      } catch (const Error&) {
+      }
+      if (std::filesystem::exists(set())) {
+        EXPECT_TRUE(verify(files_, set()).ok()) << n;
+      } else {
+        EXPECT_EQ(make_small(files_, set()).id(), id) << n;
+      }
+    }
+  }
+}
+
+TEST_F(DatasetTest, two_writers_of_one_target_exclude_each_other) {
+  const StagingFolder first(files_, set());
+
+  EXPECT_THROW(StagingFolder(files_, set()), OutputError);
+}
+
+TEST_F(DatasetTest, an_abandoned_writer_leaves_nothing) {
+  { const StagingFolder writer(files_, set()); }
+
+  EXPECT_TRUE(std::filesystem::is_empty(temporary_.path()));
+}
+
+TEST_F(DatasetTest, refuses_labels_without_a_class) {
+  StagingFolder staging(files_, set());
+  DatasetPlan plan;
+  plan.shape = {4, 4, 1};
+  plan.class_names = {"only"};
+  plan.samples = {1, 0, 0};
+
+  EXPECT_THROW(write_dataset(files_, SystemClock(), staging, plan,
+                             [](const RowBlock& block) {
+                               std::fill(block.tables[kLabels].begin(), block.tables[kLabels].end(),
+                                         std::byte{1});
+                             }),
+               DataError);
+}
+
+TEST_F(DatasetTest, describes_itself_in_words_and_json) {
+  make();
+  const Dataset dataset = Dataset::open(files_, set());
+
+  EXPECT_THAT(describe(dataset), HasSubstr("train    100\n"));
+  EXPECT_THAT(describe(dataset), HasSubstr("id       " + dataset.id()));
+  EXPECT_EQ(describe_json(dataset)["splits"]["valid"]["num_samples"], 10);
+}
+
+}  // namespace
+}  // namespace atelier::data
