@@ -65,7 +65,7 @@ void other_families(Metrics& metrics) {
   metrics.set_run_info({"gan-32", "shapes \"a\\b\"", "fp32", "0123456789abcdef"});
   metrics.set_state(RunState::kTraining);
   metrics.heartbeat();
-  metrics.add(Family::kCollectives, 12, {"all_reduce"});
+  metrics.set_total(Family::kCollectives, 12);
   metrics.add(Family::kAllreduceBytes, 1 << 20);
   metrics.set(Family::kDataQueueBatches, 3);
   metrics.set(Family::kDataQueueCapacity, 4);

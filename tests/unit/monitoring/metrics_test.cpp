@@ -8,8 +8,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "launch/base/config_reader.h"
 #include "launch/base/error.h"
 #include "launch/base/text.h"
+#include "monitoring/config.h"
 #include "monitoring/exposition_text.h"
 #include "tests/support/fake_clock.h"
 #include "tests/unit/monitoring/recording_log.h"
@@ -228,7 +230,7 @@ void update_gan_step(Metrics& metrics, int step) {
   }
   metrics.set_total(Family::kDataReadBytes, step * 1e5);
   metrics.set_total(Family::kAllreduceBytes, step * 1e5);
-  metrics.set_total(Family::kCollectives, step * 4, {"all_reduce"});
+  metrics.set_total(Family::kCollectives, step * 4);
   metrics.set(Family::kDataQueueBatches, 3);
   metrics.heartbeat();
 }
@@ -258,6 +260,19 @@ TEST(ExpositionText, help_is_escaped_and_bytes_are_utf8) {
                        "b\xC3"),
             "a?b?");
   EXPECT_EQ(valid_utf8("\xC0\xAF\xED\xA0\x80"), "?????");  // overlong, surrogate
+}
+
+TEST(MonitoringConfig, keys_are_read_and_ranges_held) {
+  const auto config = read_config<MonitoringConfig>(
+      {{}, {"monitoring.port=0", "monitoring.bind=0.0.0.0", "monitoring.discovery_dir=/sd"}});
+
+  EXPECT_EQ(config.port, 0);
+  EXPECT_EQ(config.bind, "0.0.0.0");
+  EXPECT_EQ(config.discovery_dir, "/sd");
+  EXPECT_EQ(MonitoringConfig().port, 9410);
+  for (const char* wrong : {"monitoring.port=65536", "monitoring.port=-1", "monitoring.steps=0"}) {
+    EXPECT_THROW((void)read_config<MonitoringConfig>({{}, {wrong}}), ConfigError) << wrong;
+  }
 }
 
 /// Rows of the first table of FAMILIES.md: "| `name` | type | labels | ranks | ...".
