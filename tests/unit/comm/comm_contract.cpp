@@ -258,6 +258,29 @@ TEST_P(CommContract, calls_follow_each_other_without_mixing) {
   });
 }
 
+TEST_P(CommContract, a_slow_reader_is_never_overtaken) {
+  run([](Comm& comm, Comm&) {
+    constexpr std::size_t kChunk = std::size_t{1} << 18;  // 1 MiB
+    constexpr std::size_t kCount = 4 * kChunk;
+    const auto value = [](int step, std::size_t i) {
+      return static_cast<float>(step * 4) + static_cast<float>(i / kChunk);
+    };
+    bool whole = true;
+    for (int step = 0; step < 10; ++step) {
+      // Memory never touched before: each page faults, so that reading is slower than writing.
+      const auto data = std::make_unique_for_overwrite<float[]>(kCount);
+      for (std::size_t i = 0; i < kCount && comm.rank() == 0; ++i) {
+        data[i] = value(step, i);
+      }
+      comm.broadcast({data.get(), kCount, DType::kFloat32}, 0);
+      for (std::size_t i = 0; i < kCount; ++i) {
+        whole = whole && data[i] == value(step, i);
+      }
+    }
+    EXPECT_TRUE(whole);
+  });
+}
+
 TEST_P(CommContract, sequence_counts_entered_calls_only) {
   run([](Comm& comm, Comm&) {
     float value = 0;

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <ostream>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -28,6 +29,7 @@ class Ranks {
 struct Backing {
   std::string name;
   std::function<std::unique_ptr<Ranks>()> make;
+  friend void PrintTo(const Backing& backing, std::ostream* out) { *out << backing.name; }
 };
 
 class CommContract : public testing::TestWithParam<Backing> {
