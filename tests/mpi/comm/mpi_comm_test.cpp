@@ -2,9 +2,10 @@
 // they lived on two hosts, or each on its own, so that the way between hosts is taken too.
 #include "launch/comm/mpi_comm.h"
 
+#include <exception>
 #include <vector>
 
-#include "launch/base/text.h"
+#include "launch/base/error.h"
 #include "tests/support/mpi_main.h"
 #include "tests/unit/comm/comm_contract.h"
 
@@ -14,15 +15,31 @@ namespace {
 class MpiRanks final : public Ranks {
  public:
   explicit MpiRanks(MpiCommOptions options) : options_(options), agree_(tests::mpi_session(), {}) {}
-  ~MpiRanks() override { agree_.close(); }
+  ~MpiRanks() override { close(agree_); }
   int world() const override { return agree_.world(); }
-  void run(const Body& body) override {
+  void run(const Body& body, bool breaks) override {
     MpiComm comm(tests::mpi_session(), options_);
-    body(comm, agree_);
+    comm.set_default_timeout(std::chrono::seconds(15));
+    try {
+      body(comm, agree_);
+    } catch (const std::exception& error) {  // a failure, but the ranks must stay together
+      ADD_FAILURE() << "rank " << comm.rank() << ": " << error.what();
+    }
     agree_.barrier();
+    if (!breaks) {
+      close(comm);
+    }
   }
 
  private:
+  static void close(MpiComm& comm) {
+    try {
+      comm.close();
+    } catch (const CommError& error) {
+      ADD_FAILURE() << error.what();
+    }
+  }
+
   MpiCommOptions options_;
   MpiComm agree_;
 };

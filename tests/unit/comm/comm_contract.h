@@ -20,10 +20,10 @@ class Ranks {
  public:
   virtual ~Ranks() = default;
   [[nodiscard]] virtual int world() const = 0;
-  /// Runs `body` on every rank of this process. `comm`: a fresh communicator, which may be broken;
-  /// `agree`: another one of the same ranks, which must stay healthy.
+  /// Runs `body` on every rank of this process. `comm`: a fresh communicator, whole at the end
+  /// unless the body `breaks` it; `agree`: another one of the same ranks, which must stay whole.
   using Body = std::function<void(Comm& comm, Comm& agree)>;
-  virtual void run(const Body& body) = 0;
+  virtual void run(const Body& body, bool breaks) = 0;
 };
 
 struct Backing {
@@ -34,7 +34,8 @@ struct Backing {
 
 class CommContract : public testing::TestWithParam<Backing> {
  protected:
-  void run(const Ranks::Body& body) { ranks_->run(body); }
+  void run(const Ranks::Body& body) { ranks_->run(body, false); }
+  void run_and_break(const Ranks::Body& body) { ranks_->run(body, true); }
   [[nodiscard]] int world() const { return ranks_->world(); }
 
  private:

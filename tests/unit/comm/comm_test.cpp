@@ -22,7 +22,7 @@ using testing::HasSubstr;
 class SelfRank final : public Ranks {
  public:
   int world() const override { return 1; }
-  void run(const Body& body) override {
+  void run(const Body& body, bool /*breaks*/) override {
     SelfComm comm;
     SelfComm agree;
     body(comm, agree);
@@ -33,7 +33,7 @@ class ThreadRanks final : public Ranks {
  public:
   explicit ThreadRanks(int world) : world_(world) {}
   int world() const override { return world_; }
-  void run(const Body& body) override {
+  void run(const Body& body, bool /*breaks*/) override {
     ThreadGroup group(world_);
     run_ranks(world_, [&](Comm& agree) { body(group.comm(agree.rank()), agree); });
   }
