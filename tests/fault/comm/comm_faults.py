@@ -88,7 +88,7 @@ def rank_stopped(start):
     os.kill(job.pid_of(1, ranks), signal.SIGSTOP)
     code, seconds, error_output = job.end(30)
     expect(code == 76 and seconds < DEADLINE_S + SLACK_S, code, seconds, error_output)
-    one_report(error_output, "for rank 1 ", "all_reduce(sum, float32 x 100000, \"gradients\")", "exit code 76")
+    one_report(error_output, "waited 2.0 s for rank 1", "all_reduce(sum, float32 x 100000, \"gradients\")", "exit code 76")
 
 
 CASES = {case.__name__: case for case in (orderly_end, rank_throws, ranks_differ, rank_killed, rank_stopped)}
