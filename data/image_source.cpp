@@ -75,7 +75,7 @@ class ArchiveSource final : public ImageSource {
 
   std::vector<std::string> names() override {
     std::vector<std::string> out;
-    walk([&](archive* /*reader*/, std::string name) {
+    walk([&](archive* /*reader*/, std::size_t /*stated*/, std::string name) {
       out.push_back(std::move(name));
       return true;
     });
@@ -84,12 +84,12 @@ class ArchiveSource final : public ImageSource {
 
   void stream(const std::vector<bool>& wanted, const Take& take) override {
     std::size_t position = 0;
-    walk([&](archive* reader, std::string name) {
+    walk([&](archive* reader, std::size_t stated, std::string name) {
       const std::size_t at = position++;
       if (at >= wanted.size()) fail("its content changed while it was read");
       if (!wanted[at]) return true;
       SourceFile file{std::move(name), {}, {}};
-      read_content(reader, file);
+      read_content(reader, stated, file);
       return take(at, std::move(file));
     });
   }
@@ -106,7 +106,8 @@ class ArchiveSource final : public ImageSource {
   }
 
   // Visits the files in archive order until `visit` returns false.
-  void walk(const std::function<bool(archive*, std::string)>& visit) const {
+  using Visit = std::function<bool(archive*, std::size_t stated_bytes, std::string name)>;
+  void walk(const Visit& visit) const {
     constexpr std::size_t kPiece = 1U << 18U;
     const std::unique_ptr<archive, Close> reader(archive_read_new());
     if (!reader) throw std::bad_alloc();
@@ -121,7 +122,9 @@ class ArchiveSource final : public ImageSource {
       if (status == ARCHIVE_EOF) return;
       if (status < ARCHIVE_WARN) fail(archive_error_string(reader.get()));
       if (archive_entry_filetype(entry) != AE_IFREG) continue;
-      if (!visit(reader.get(), name_of(entry))) return;
+      const auto stated =
+          static_cast<std::size_t>(std::max<la_int64_t>(0, archive_entry_size(entry)));
+      if (!visit(reader.get(), stated, name_of(entry))) return;
     }
   }
 
@@ -132,12 +135,14 @@ class ArchiveSource final : public ImageSource {
     return name == nullptr ? "unreadable name" : name;
   }
 
-  static void read_content(archive* reader, SourceFile& file) {
+  // The stated size is only a first guess: archives can lie.
+  static void read_content(archive* reader, std::size_t stated, SourceFile& file) {
     constexpr std::size_t kPiece = 1U << 16U;
     std::size_t done = 0;
+    file.content.resize(std::min(stated + 1, kPiece));
     for (;;) {
-      file.content.resize(done + kPiece);
-      const la_ssize_t got = archive_read_data(reader, &file.content[done], kPiece);
+      const la_ssize_t got =
+          archive_read_data(reader, &file.content[done], file.content.size() - done);
       if (got < 0) {
         const char* why = archive_error_string(reader);
         file.problem = why == nullptr ? "the archive is damaged here" : why;
@@ -146,6 +151,7 @@ class ArchiveSource final : public ImageSource {
       }
       if (got <= 0 || !file.problem.empty()) break;
       done += static_cast<std::size_t>(got);
+      if (done == file.content.size()) file.content.resize(done + std::max(done, kPiece));
     }
     file.content.resize(file.problem.empty() ? done : 0);
   }

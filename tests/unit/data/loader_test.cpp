@@ -162,6 +162,16 @@ TEST_F(LoaderTest, a_damaged_block_reaches_the_caller_with_its_name) {
   EXPECT_THROW((void)loader.next(), DataError);
 }
 
+TEST_F(LoaderTest, a_shard_truncated_while_it_is_read_is_an_error_not_a_crash) {
+  const Dataset dataset = make_small(files_, folder_ / "set", {.shape = {64, 64, 3}});
+  Loader loader(dataset, Split::kTrain, {.batch = 1, .depth = 1});
+  (void)loader.next();
+  std::filesystem::resize_file(folder_ / "set/train-00000-of-00002.h5", 5000);
+
+  EXPECT_THROW(
+      for (int step = 0; step < 200; ++step) { (void)loader.next(); }, DataError);
+}
+
 TEST_F(LoaderTest, nothing_within_the_deadline_is_an_error) {
   const Dataset dataset = make_small(files_, folder_ / "set");
   Loader loader(dataset, Split::kTrain, {.batch = 200000, .deadline = std::chrono::nanoseconds(0)});
