@@ -27,13 +27,13 @@ struct Verdict {
   std::array<char, 2048> error{};
 };
 
-template <std::size_t kSize>
-void put(std::array<char, kSize>& field, std::string_view word) {
-  std::copy_n(word.begin(), std::min(word.size(), kSize), field.begin());
+template <std::size_t Size>
+void put(std::array<char, Size>& field, std::string_view word) {
+  std::copy_n(word.begin(), std::min(word.size(), Size), field.begin());
 }
 
-template <std::size_t kSize>
-std::string get(const std::array<char, kSize>& field) {
+template <std::size_t Size>
+std::string get(const std::array<char, Size>& field) {
   return std::string(field.begin(), std::find(field.begin(), field.end(), '\0'));
 }
 
