@@ -30,7 +30,10 @@ Discriminator::Discriminator(const Geometry& geometry, std::int64_t width)
     : convolutions_(register_module("convolutions", halving_convolutions(geometry, width))) {
   const std::int64_t features =
       channels_at(width, geometry.halvings()) * geometry.base_height() * geometry.base_width();
-  to_logit_ = register_module("to_logit", torch::nn::Linear(features, 1));
+  // No bias: the loss takes differences of logits, so its gradient would be round-off, which Adam
+  // turns into steps of full size.
+  to_logit_ = register_module("to_logit",
+                              torch::nn::Linear(torch::nn::LinearOptions(features, 1).bias(false)));
 }
 
 at::Tensor Discriminator::features(const at::Tensor& x_NCHW) {

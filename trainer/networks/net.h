@@ -15,7 +15,7 @@ class Net : public torch::nn::Module {
 
 /// Fills every parameter with U(-b, b), b = 1/sqrt(fan_in): PyTorch's default for convolutions and
 /// linear layers (He et al. 2015 with a = sqrt(5)), drawn from (seed, net, parameter), so that all
-/// ranks start equal without a broadcast. Requires: parameters come as weight, bias pairs.
+/// ranks start equal without a broadcast. Requires: a bias comes right after its weight.
 void initialize(Net& net, std::uint64_t seed, std::uint64_t net_index);
 
 [[nodiscard]] std::int64_t parameter_count(const Net& net);

@@ -40,7 +40,7 @@ at::Tensor to_base(const at::Tensor& flat, std::int64_t channels, std::int64_t h
 }
 
 at::Tensor from_base(const at::Tensor& x_NCHW) {
-  return x_NCHW.permute({0, 2, 3, 1}).reshape({x_NCHW.size(0), -1});
+  return x_NCHW.permute({0, 2, 3, 1}).flatten(1);  // not reshape: N may be 0
 }
 
 }  // namespace atelier::networks
