@@ -79,6 +79,8 @@ StepReport Engine::step(const StepInput& input, const StageListener& listener) {
 void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
                        const StageListener& listener, StepReport& report) {
   TrainedNet& trained = net(phase.net);
+  ATELIER_CHECK(static_cast<std::size_t>(phase.image_stream) < input.images_NCHW.size(),
+                "a batch for each image stream");
   // A phase differentiates with respect to its own net only: the others' weight gradients would be
   // computed and thrown away.
   for (const auto& other : nets_) other->flat().require_gradients(other.get() == &trained);
@@ -95,6 +97,8 @@ void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
   }
   listener(Stage::kBackward);
   losses.total.backward();
+  // A loss can overflow where its gradient does not; as a NaN in the gradient every rank sees it.
+  trained.flat().gradients().narrow(0, 0, 1).add_(losses.total.detach() * 0);
   listener(Stage::kAllReduce);
   report.reduced_bytes += gradients_.sum(trained.flat().gradients(), phase.net);
 

@@ -36,8 +36,8 @@ struct NetValue {
   std::string net;
   double gradient_norm = 0;
   double parameter_norm = 0;
-  std::int64_t nonfinite_gradients = 0;
-  std::int64_t nonfinite_losses = 0;  ///< over all ranks
+  std::int64_t nonfinite_gradients = 0;  ///< of the sum over ranks; a bad loss counts as one
+  std::int64_t nonfinite_losses = 0;     ///< over all ranks
 };
 
 struct StepReport {
@@ -50,10 +50,10 @@ struct StepReport {
 
 struct StepInput {
   objectives::Position position;
-  std::span<const at::Tensor> images_NCHW;  ///< one per image stream of the objective
-  double images_before = 0;                 ///< images seen before this step, for schedules
+  std::span<const at::Tensor> images_NCHW = {};  ///< one per image stream of the objective
+  double images_before = 0;                      ///< images seen before this step, for schedules
   double images_total = 0;
-  std::span<const double> flags;  ///< summed over ranks
+  std::span<const double> flags = {};  ///< summed over ranks
 };
 
 class Engine {

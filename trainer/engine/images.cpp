@@ -17,7 +17,7 @@ at::Tensor as_tensor(std::span<const std::uint8_t> bytes, const networks::Geomet
 }
 
 at::Tensor scaled(const at::Tensor& bytes_NHWC, at::ScalarType type) {
-  return bytes_NHWC.to(type).mul_(1.0 / 127.5).sub_(1.0).permute({0, 3, 1, 2});
+  return bytes_NHWC.to(type).div_(127.5).sub_(1.0).permute({0, 3, 1, 2});
 }
 
 }  // namespace
