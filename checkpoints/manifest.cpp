@@ -91,6 +91,7 @@ std::string Manifest::to_text() const {
   std::vector<std::string> lines;
   for (const FileRecord& file : files) {
     std::vector<std::string> hashes;
+    hashes.reserve(file.hashes.size());
     for (const std::uint64_t hash : file.hashes) hashes.push_back(text('"', to_hex(hash), '"'));
     lines.push_back(text("  {\"name\": \"", file.name, "\", \"bytes\": ", file.bytes,
                          ", \"xxh3_64\": [", join(hashes), "]}"));

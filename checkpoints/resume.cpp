@@ -27,13 +27,13 @@ struct Verdict {
   std::array<char, 2048> error{};
 };
 
-template <std::size_t size>
-void put(std::array<char, size>& field, std::string_view word) {
-  std::copy_n(word.begin(), std::min(word.size(), size), field.begin());
+template <std::size_t Size>
+void put(std::array<char, Size>& field, std::string_view word) {
+  std::copy_n(word.begin(), std::min(word.size(), Size), field.begin());
 }
 
-template <std::size_t size>
-std::string get(const std::array<char, size>& field) {
+template <std::size_t Size>
+std::string get(const std::array<char, Size>& field) {
   return std::string(field.begin(), std::find(field.begin(), field.end(), '\0'));
 }
 
@@ -78,9 +78,10 @@ Verdict choose(comm::Comm& comm, Store& store, const ResumeRequest& request, Res
       verdict.fresh = mine.loaded ? 0 : 1;
       if (!mine.loaded) return;
       const std::string path = std::filesystem::absolute(mine.loaded->directory).string();
-      if (path.size() > verdict.path.size())
+      if (path.size() > verdict.path.size()) {
         throw ConfigError(text("The checkpoint's path has ", path.size(), " characters, at most ",
                                verdict.path.size(), " can be used: '", path, "'."));
+      }
       put(verdict.path, path);
       verdict.hash = mine.loaded->manifest_hash;
     });

@@ -22,15 +22,14 @@ constexpr std::uint64_t kLengthBytes = 8;
 std::string json_text(std::string_view word) { return nlohmann::json(word).dump(); }
 
 std::string entry(const TensorView& tensor, std::uint64_t begin) {
-  std::vector<std::string> sizes;
-  for (const std::int64_t size : tensor.shape) sizes.push_back(text(size));
   return text(json_text(tensor.name), R"(:{"dtype":")", name_of(tensor.dtype), R"(","shape":[)",
-              join(sizes, ","), R"(],"data_offsets":[)", begin, ",", begin + tensor.bytes.size(),
-              "]}");
+              join_sizes(tensor.shape, ","), R"(],"data_offsets":[)", begin, ",",
+              begin + tensor.bytes.size(), "]}");
 }
 
 std::string metadata_entry(const Metadata& metadata) {
   std::vector<std::string> members;
+  members.reserve(metadata.size());
   for (const auto& [key, value] : metadata)
     members.push_back(text(json_text(key), ":", json_text(value)));
   return text(R"("__metadata__":{)", join(members, ","), "}");
@@ -146,7 +145,8 @@ SafetensorsReader::SafetensorsReader(FileSystem& files, Path path)
 }
 
 TensorData SafetensorsReader::read(const TensorPlace& place) const {
-  TensorData tensor{place, std::vector<std::byte>(place.end - place.begin)};
+  TensorData tensor{static_cast<const TensorSpec&>(place),
+                    std::vector<std::byte>(place.end - place.begin)};
   files_.read_at(path_, data_begin_ + place.begin, tensor.bytes);
   return tensor;
 }

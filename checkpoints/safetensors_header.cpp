@@ -133,16 +133,17 @@ class HeaderEvents final : public nlohmann::json_sax<Json> {
 std::string place_fault(const std::vector<TensorPlace>& tensors, std::uint64_t data_bytes) {
   std::uint64_t expected = 0;
   for (const TensorPlace& tensor : tensors) {
-    const std::string where =
-        text("tensor '", tensor.name, "' at data bytes ", tensor.begin, " to ", tensor.end);
-    if (tensor.end < tensor.begin) return text(where, " ends before it begins");
-    if (tensor.begin != expected)
-      return text(where, tensor.begin > expected ? " leaves a hole" : " overlaps", ": expected ",
-                  expected);
+    const auto fault = [&](const auto&... why) {
+      return text("tensor '", tensor.name, "' at data bytes ", tensor.begin, " to ", tensor.end,
+                  " ", why...);
+    };
+    if (tensor.end < tensor.begin) return fault("ends before it begins");
+    if (tensor.begin > expected) return fault("leaves a hole: expected ", expected);
+    if (tensor.begin < expected) return fault("overlaps: expected ", expected);
     const auto bytes = byte_count(tensor);
-    if (!bytes) return text("shape of ", where, " overflows 64 bits: ", describe(tensor));
+    if (!bytes) return fault("has a shape that overflows 64 bits: ", describe(tensor));
     if (*bytes != tensor.end - tensor.begin)
-      return text(where, " is ", describe(tensor), ", which takes ", *bytes, " bytes");
+      return fault("is ", describe(tensor), ", which takes ", *bytes, " bytes");
     expected = tensor.end;
   }
   if (expected != data_bytes)

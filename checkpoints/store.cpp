@@ -61,6 +61,7 @@ void Policy::validate() const {
 
 std::string FallbackReport::to_text() const {
   std::vector<std::string> lines;
+  lines.reserve(rejected.size());
   for (const Rejected& entry : rejected)
     lines.push_back(text("step ", entry.step, ": ", entry.reason));
   return join(lines, "\n");

@@ -59,10 +59,14 @@ std::optional<std::uint64_t> byte_count(const TensorSpec& spec) {
   return count;
 }
 
+std::string join_sizes(std::span<const std::int64_t> shape, std::string_view separator) {
+  std::string joined;
+  for (const std::int64_t size : shape) joined += text(joined.empty() ? "" : separator, size);
+  return joined;
+}
+
 std::string describe(const TensorSpec& spec) {
-  std::vector<std::string> sizes;
-  for (const std::int64_t size : spec.shape) sizes.push_back(text(size));
-  return text(name_of(spec.dtype), " [", join(sizes), "]");
+  return text(name_of(spec.dtype), " [", join_sizes(spec.shape, ", "), "]");
 }
 
 std::string compare_shapes(std::span<const TensorSpec> expected,

@@ -60,6 +60,10 @@ struct TensorData : TensorSpec {
 /// 64 bits.
 [[nodiscard]] std::optional<std::uint64_t> byte_count(const TensorSpec& spec);
 
+/// {64, 3} → "64,3" with separator ",".
+[[nodiscard]] std::string join_sizes(std::span<const std::int64_t> shape,
+                                     std::string_view separator);
+
 /// "F32 [64, 3, 4, 4]".
 [[nodiscard]] std::string describe(const TensorSpec& spec);
 

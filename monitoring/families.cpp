@@ -291,7 +291,7 @@ constexpr FamilyRow kRows[] = {
      kCounter,
      kRun,
      kAlways,
-     {{{"reason", "manifest|missing|size|hash|format"}}},
+     {},
      "Checkpoints found damaged."},
     {kCheckpointDuration,
      "atelier_checkpoint_duration_seconds",

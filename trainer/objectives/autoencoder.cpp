@@ -51,6 +51,7 @@ class AutoencoderObjective final : public Objective {
   [[nodiscard]] std::int64_t latent_dims() const override { return latent_; }
   [[nodiscard]] bool samples() const override { return false; }
   [[nodiscard]] at::Tensor decode(const at::Tensor& z_NZ) override { return net_->decode(z_NZ); }
+  [[nodiscard]] Code code() const override { return Code::kPoint; }
   [[nodiscard]] std::optional<Posterior> encode(const at::Tensor& x_NCHW) override {
     return Posterior{.mu_NZ = net_->encode(x_NCHW), .logvar_NZ = {}};
   }

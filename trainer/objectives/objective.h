@@ -67,6 +67,13 @@ struct NamedNet {
   bool averaged = false;  ///< an exponential moving average is what the model is used with
 };
 
+/// What encode() gives.
+enum class Code : std::uint8_t {
+  kNone,      ///< the model does not encode
+  kPoint,     ///< mu alone
+  kGaussian,  ///< mu and logvar
+};
+
 /// Code of an image. `logvar_NZ` is undefined when codes are points.
 struct Posterior {
   at::Tensor mu_NZ;
@@ -91,6 +98,7 @@ class Objective {
   [[nodiscard]] virtual std::int64_t latent_dims() const = 0;
   [[nodiscard]] virtual bool samples() const = 0;  ///< decode(normal) makes new images
   [[nodiscard]] virtual at::Tensor decode(const at::Tensor& z_NZ) = 0;
+  [[nodiscard]] virtual Code code() const { return Code::kNone; }
   [[nodiscard]] virtual std::optional<Posterior> encode(const at::Tensor& /*x_NCHW*/) {
     return std::nullopt;
   }

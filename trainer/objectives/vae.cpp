@@ -70,6 +70,7 @@ class VaeObjective final : public Objective {
   [[nodiscard]] std::int64_t latent_dims() const override { return latent_; }
   [[nodiscard]] bool samples() const override { return true; }
   [[nodiscard]] at::Tensor decode(const at::Tensor& z_NZ) override { return net_->decode(z_NZ); }
+  [[nodiscard]] Code code() const override { return Code::kGaussian; }
   [[nodiscard]] std::optional<Posterior> encode(const at::Tensor& x_NCHW) override {
     return net_->encode(x_NCHW);
   }

@@ -19,6 +19,14 @@ function(atelier_torch_library name)
   target_precompile_headers(atelier_${name} REUSE_FROM atelier_torch_pch)
 endfunction()
 
+# A program compiled against LibTorch.
+function(atelier_torch_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LINKS")
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE atelier_options atelier_torch ${arg_LINKS})
+  target_precompile_headers(${name} REUSE_FROM atelier_torch_pch)
+endfunction()
+
 # atelier_test_program(<name> [TORCH] SOURCES ... LINKS ...): a GoogleTest program; its main is among SOURCES or LINKS.
 function(atelier_test_program name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "TORCH" "" "SOURCES;LINKS")

@@ -67,12 +67,15 @@ TEST(KilledSaver, at_any_moment_leaves_every_reported_checkpoint_loadable) {
     ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
     const pid_t child = start([&] { return save_for_ever(checkpoints, ends[1]); });
     ::close(ends[1]);
-    std::this_thread::sleep_for(std::chrono::microseconds(mix64(round) % 100'000));
+    // Two rounds of three strike somewhere in the saves, however slow the machine; the third early,
+    // in the load and the first save.
+    std::int64_t step = 0;
+    if (round % 3 != 0 && ::read(ends[0], &step, sizeof step) == sizeof step) last_reported = step;
+    std::this_thread::sleep_for(std::chrono::microseconds(mix64(round) % 50'000));
     ASSERT_EQ(::kill(child, SIGKILL), 0);
     const int status = wait_for(child);
     ASSERT_TRUE(WIFSIGNALED(status)) << "the saver ended by itself with " << WEXITSTATUS(status);
-    for (std::int64_t step = 0; ::read(ends[0], &step, sizeof step) == sizeof step;)
-      last_reported = step;
+    while (::read(ends[0], &step, sizeof step) == sizeof step) last_reported = step;
     ::close(ends[0]);
 
     const auto entries = Store(files, log, {checkpoints, 2}).list();
@@ -86,7 +89,7 @@ TEST(KilledSaver, at_any_moment_leaves_every_reported_checkpoint_loadable) {
       ASSERT_EQ(SampleState(entry.step, 5000).mismatch(loaded), "") << "round " << round;
     }
   }
-  EXPECT_GT(last_reported, 5) << "the kills came too early to mean anything";
+  EXPECT_GE(last_reported, 20);
 }
 
 /// A file system that promises space it does not have, as when another program fills the disk

@@ -132,7 +132,7 @@ TEST(Save, replacing_a_checkpoint_and_failing_at_any_call_leaves_a_whole_one) {
 TEST(Save, repeated_after_a_failure_at_any_call_is_safe_once_it_says_so) {
   const std::size_t calls = calls_of_save(4);
   for (std::size_t call = 1; call <= calls; ++call) {
-    for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    for (std::uint64_t seed = 0; seed < 3; ++seed) {
       Scene scene;
       test::FaultyFileSystem files(scene.disk);
       Store store = open(files, scene.log, scene.folder);
@@ -187,7 +187,7 @@ std::int64_t run_until_power_cut(test::SimulatedDisk& disk, Log& log, std::size_
 
 TEST(PowerCut, at_any_call_of_any_life_keeps_every_save_that_was_reported) {
   NullLog log;
-  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+  for (std::uint64_t seed = 0; seed < 5; ++seed) {
     test::SimulatedDisk disk;
     disk.create_directories("/run");
     disk.sync("/");

@@ -1,0 +1,92 @@
+// Reads the command line, makes what all subcommands share, runs one, and turns every error into
+// one message and an exit code.
+#include <cstdio>
+#include <memory>
+
+#include "launch/base/text.h"
+#include "launch/comm/make_comm.h"
+#include "launch/comm/mpi_session.h"
+#include "trainer/app/commands.h"
+
+namespace atelier::app {
+
+void print(const std::string& text) {
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (!written || std::fflush(stdout) != 0) {
+    throw IoError("Cannot write to standard output.", "Is the disk full or the reader gone?");
+  }
+}
+
+namespace {
+
+std::unique_ptr<CLI::App> command_line(Action& chosen) {
+  auto app = std::make_unique<CLI::App>(
+      "Atelier trains image generators (AE, VAE, GAN), data-parallel under mpirun.\n\n"
+      "  atelier data import photos.zip --out photos\n"
+      "  mpirun -n 2 atelier train gan-32 --data photos --run runs/gan\n"
+      "  atelier sample runs/gan --count 64 --out samples.png\n",
+      "atelier");
+  app->require_subcommand(1);
+  app->failure_message([](const CLI::App* /*app*/, const CLI::Error& error) {
+    return text("atelier: ", error.what(),
+                "\nSee `atelier --help` and `atelier COMMAND --help`.\n");
+  });
+  add_data(*app, chosen);
+  add_train(*app, chosen);
+  add_sample(*app, chosen);
+  add_reconstruct(*app, chosen);
+  add_compare(*app, chosen);
+  add_checkpoint(*app, chosen);
+  add_config(*app, chosen);
+  add_version(*app, chosen);
+  return app;
+}
+
+// The peers may be inside a collective, so a failing rank has to end the job.
+int fail(comm::Comm* comm, ProcessLog& log, const std::string& problem, ExitCode code) {
+  if (comm != nullptr && comm->world() > 1) comm->abort(problem, static_cast<int>(code));
+  log.error(problem);
+  return static_cast<int>(code);
+}
+
+int run(const Action& action) {
+  ProcessLog starting({});
+  std::unique_ptr<comm::Comm> comm;
+  std::unique_ptr<ProcessLog> log;
+  try {
+    comm::MpiSession session(comm::started_by_mpirun());
+    comm = comm::make_comm(session);
+    log = std::make_unique<ProcessLog>(
+        ProcessLogOptions{.rank = comm->rank(), .world = comm->world(), .file = {}});
+    LocalFileSystem files;
+    SystemClock clock;
+    Context context{.files = files, .clock = clock, .log = *log, .comm = *comm};
+    const ExitCode code = action(context);
+    comm->close();
+    comm.reset();
+    session.close();
+    return static_cast<int>(code);
+  } catch (const Error& error) {
+    return fail(comm.get(), log ? *log : starting, error.what(), error.exit_code());
+  } catch (const std::exception& error) {
+    return fail(comm.get(), log ? *log : starting,
+                text("Unexpected: ", error.what(), " This is a defect; please report it."),
+                ExitCode::kInternal);
+  }
+}
+
+}  // namespace
+}  // namespace atelier::app
+
+int main(int argc, char** argv) {
+  atelier::app::Action chosen;
+  const auto app = atelier::app::command_line(chosen);
+  try {
+    app->parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const bool help = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
+    app->exit(error);
+    return static_cast<int>(help ? atelier::ExitCode::kDone : atelier::ExitCode::kUsage);
+  }
+  return atelier::app::run(chosen);
+}

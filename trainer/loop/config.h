@@ -1,0 +1,38 @@
+// The configuration of a whole run, and when the loop does what. No torch here.
+// Thread safety: values.
+#pragma once
+
+#include <cstdint>
+
+#include "launch/base/config_fields.h"
+#include "monitoring/config.h"
+#include "trainer/engine/config.h"
+#include "trainer/objectives/config.h"
+
+namespace atelier::loop {
+
+/// Units: steps, unless said. Evaluation and pictures also come at the end of a run, checkpoints
+/// also when it is asked to stop.
+struct ScheduleConfig {
+  bool flip = false;  ///< flip half of the training images left-right
+  std::int64_t checkpoint_steps = 1000;
+  std::int64_t checkpoint_keep = 3;
+  std::int64_t quality_steps = 2000;
+  std::int64_t quality_samples = 1000;  ///< generated and held-out images an evaluation compares
+  std::int64_t picture_steps = 1000;
+  std::int64_t patience_seconds = 10;  ///< least time a rank waits for its peers in a step
+};
+
+struct RunConfig {
+  objectives::ModelConfig model;
+  objectives::ObjectiveConfig objective;
+  engine::TrainConfig train;
+  engine::OptimizerConfig optimizer;
+  ScheduleConfig schedule;
+  monitoring::MonitoringConfig monitoring;
+};
+
+void describe(ConfigFields& fields, ScheduleConfig& config);
+void describe(ConfigFields& fields, RunConfig& config);
+
+}  // namespace atelier::loop

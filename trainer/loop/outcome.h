@@ -1,0 +1,40 @@
+// outcome.json: how a run ended and what its model is worth, for `compare`, scripts and people.
+// No torch here. Thread safety: values and pure functions.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "launch/base/file_system.h"
+
+namespace atelier::loop {
+
+struct Outcome {
+  std::string family;
+  bool finished = false;  ///< false: it was asked to stop and can be resumed
+  std::int64_t step = 0;
+  std::int64_t target_steps = 0;
+  std::int64_t images = 0;
+  double training_seconds = 0;  ///< in steps: evaluation, pictures and checkpoints left out
+  int world = 1;
+  std::int64_t threads = 1;
+  std::string precision;
+  std::string dataset_id;
+  std::map<std::string, std::int64_t> parameters;  ///< per net
+  std::map<std::string, double> indicators;        ///< of the last evaluation, by metric name
+
+  [[nodiscard]] double images_per_second() const {
+    return training_seconds > 0 ? static_cast<double>(images) / training_seconds : 0;
+  }
+};
+
+/// Throws: IoError.
+void write_outcome(FileSystem& files, const Path& path, const Outcome& outcome);
+/// Throws: IoError; DataError when it is not an outcome.
+[[nodiscard]] Outcome read_outcome(FileSystem& files, const Path& path);
+
+/// Two or three lines for the end of a run.
+[[nodiscard]] std::string summary(const Outcome& outcome, const std::string& folder);
+
+}  // namespace atelier::loop

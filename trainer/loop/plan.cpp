@@ -1,0 +1,50 @@
+#include <cmath>
+
+#include "data/dataset.h"
+#include "launch/base/text.h"
+#include "trainer/loop/training.h"
+#include "trainer/objectives/registry.h"
+
+namespace atelier::loop {
+namespace {
+
+// Weights, gradients and two moments; an averaged net has its average too.
+constexpr std::int64_t kTensorsPerNet = 4;
+
+}  // namespace
+
+std::string plan(const TrainRequest& request, FileSystem& files) {
+  const data::Dataset dataset = data::Dataset::open(files, request.data);
+  const data::ImageShape& shape = dataset.shape();
+  const RunConfig& config = request.config;
+  const auto objective = objectives::make_objective(
+      config.model, config.objective,
+      {.channels = shape.channels, .height = shape.height, .width = shape.width},
+      static_cast<std::uint64_t>(config.train.seed));
+  const std::uint64_t width = config.train.precision == engine::Precision::kFloat64 ? 8 : 4;
+  std::uint64_t state_bytes = 0;
+  std::uint64_t checkpoint_bytes = 0;
+  std::string nets;
+  for (const objectives::NamedNet& named : objective->nets()) {
+    const std::int64_t parameters = networks::parameter_count(*named.net);
+    const std::int64_t tensors = kTensorsPerNet + (named.averaged ? 1 : 0);
+    state_bytes += static_cast<std::uint64_t>(parameters * tensors) * width;
+    checkpoint_bytes += static_cast<std::uint64_t>(parameters * (tensors - 1)) * width;
+    nets += text("  net ", named.name, ": ", human_count(parameters), " parameters",
+                 named.averaged ? ", with a weight average" : "", "\n");
+  }
+  const auto train = static_cast<double>(dataset.size(data::Split::kTrain));
+  const auto images = static_cast<double>(config.train.steps * config.train.batch);
+  return text("Would train ", objective->family(), " on '", request.data.string(), "' (",
+              human_count(static_cast<std::int64_t>(train)), " training images of ", shape.name(),
+              ")\n", nets, "  steps: ", human_count(config.train.steps), " of ", config.train.batch,
+              " images, ", fixed(images / train, 1), " epochs\n",
+              "  memory for weights, gradients, moments and averages: ", human_bytes(state_bytes),
+              " per rank, activations on top\n", "  run folder: '", request.run.string(),
+              "': config.toml, stats.jsonl, events for TensorBoard, a picture every ",
+              config.schedule.picture_steps, " steps, outcome.json\n", "  checkpoints: every ",
+              config.schedule.checkpoint_steps, " steps, the newest ",
+              config.schedule.checkpoint_keep, " kept, ", human_bytes(checkpoint_bytes), " each\n");
+}
+
+}  // namespace atelier::loop

@@ -1,0 +1,498 @@
+#include "trainer/loop/training.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include <nlohmann/json.hpp>
+
+#include "checkpoints/resume.h"
+#include "checkpoints/store.h"
+#include "data/dataset.h"
+#include "data/loader.h"
+#include "launch/base/config_compare.h"
+#include "launch/base/config_listing.h"
+#include "launch/base/config_print.h"
+#include "launch/base/hash.h"
+#include "launch/base/text.h"
+#include "launch/comm/handshake.h"
+#include "trainer/engine/engine.h"
+#include "trainer/engine/images.h"
+#include "trainer/loop/evaluation.h"
+#include "trainer/loop/monitor.h"
+#include "trainer/loop/outcome.h"
+#include "trainer/loop/saver.h"
+#include "trainer/loop/state.h"
+#include "trainer/loop/together.h"
+#include "trainer/objectives/registry.h"
+#include "trainer/quality/grid.h"
+
+namespace atelier::loop {
+namespace {
+
+using engine::Precision;
+using monitoring::Phase;
+
+constexpr std::chrono::minutes kSlowSection{30};
+constexpr std::int64_t kDeadlineSteps = 50;  // between two looks at the mean step time
+constexpr double kDeadlineFactor = 20;
+
+networks::Geometry geometry_of(const data::Dataset& dataset) {
+  const data::ImageShape& shape = dataset.shape();
+  return {.channels = shape.channels, .height = shape.height, .width = shape.width};
+}
+
+Phase phase_of(engine::Stage stage) {
+  switch (stage) {
+    case engine::Stage::kForward:
+      return Phase::kForward;
+    case engine::Stage::kBackward:
+      return Phase::kBackward;
+    case engine::Stage::kAllReduce:
+      return Phase::kAllreduceWait;
+    case engine::Stage::kOptimizer:
+      return Phase::kOptimizer;
+    case engine::Stage::kMetrics:
+      return Phase::kMetrics;
+  }
+  return Phase::kOther;
+}
+
+int image_streams(const objectives::Objective& objective) {
+  int streams = 0;
+  for (const objectives::Phase& phase : objective.phases()) {
+    streams = std::max(streams, phase.image_stream + 1);
+  }
+  return streams;
+}
+
+// Ranks that were started for different runs must not train together.
+void require_same_run(comm::Comm& comm, const TrainRequest& request, const data::Dataset& dataset) {
+  std::vector<comm::NamedText> items;
+  for (const ConfigField& field : list_fields(request.config)) {
+    items.push_back({field.key, to_toml(field.value)});
+  }
+  items.push_back({"dataset id", dataset.id()});
+  items.push_back({"run folder", request.run.string()});
+  items.push_back({"program version", request.version});
+  comm::require_equal(comm, items);
+}
+
+std::map<std::string, std::int64_t> parameter_counts(engine::Engine& engine) {
+  std::map<std::string, std::int64_t> counts;
+  for (const auto& net : engine.nets()) counts[net->name()] = net->flat().parameters();
+  return counts;
+}
+
+// Everything a run consists of, and its one loop.
+class Training {
+ public:
+  Training(const TrainRequest& request, const Services& services);
+  ExitCode run();
+
+ private:
+  void open_folder();
+  void resume();
+  void require_compatible(const RunState& state) const;
+  void start_loaders();
+  void choose_precision();
+  void announce();
+
+  [[nodiscard]] engine::StepInput fetch();
+  void step();
+  void observe(const engine::StepReport& report);
+  void finish_scheduled();
+  void evaluate();
+  void draw();
+  void save();
+  [[nodiscard]] RunState state();
+  void set_deadline();
+  ExitCode finish(ExitCode code);
+
+  [[nodiscard]] bool due(std::int64_t interval) const {
+    return step_ % interval == 0 || step_ == config_.train.steps;
+  }
+  [[nodiscard]] const ScheduleConfig& schedule() const { return config_.schedule; }
+
+  const TrainRequest& request_;
+  const RunConfig& config_;
+  const Services& with_;
+  RunPaths paths_;
+  data::Dataset dataset_;
+  networks::Geometry geometry_;
+  std::unique_ptr<objectives::Objective> objective_;
+  RunIdentity identity_;
+  std::optional<engine::Engine> engine_;
+  std::optional<Saver> saver_;
+  std::optional<Monitor> monitor_;
+  std::optional<Evaluation> evaluation_;
+  std::vector<std::unique_ptr<data::Loader>> loaders_;
+  data::SlotRange slots_;
+  std::vector<at::Tensor> images_;  // of the step, one per stream
+  double flag_ = 0;                 // this rank was asked to stop
+  bool stopping_ = false;           // some rank was
+  std::int64_t step_ = 0;           // steps done
+  std::int64_t first_step_ = 0;     // of this attempt
+  double training_seconds_ = 0;     // in steps, over all attempts
+  std::vector<IndicatorValue> indicators_;
+  std::vector<std::string> counters_;  // of the attempt before, per rank
+};
+
+Training::Training(const TrainRequest& request, const Services& services)
+    : request_(request),
+      config_(request.config),
+      with_(services),
+      paths_{request.run},
+      dataset_(data::Dataset::open(services.files, request.data)),
+      geometry_(geometry_of(dataset_)) {
+  with_.comm.set_default_timeout(kSlowSection);
+  require_same_run(with_.comm, request, dataset_);
+  objective_ = objectives::make_objective(config_.model, config_.objective, geometry_,
+                                          static_cast<std::uint64_t>(config_.train.seed));
+  slots_ = data::slots_of(static_cast<std::uint64_t>(config_.train.batch),
+                          {.rank = with_.comm.rank(), .world = with_.comm.world()});
+  if (slots_.count == 0) {
+    throw ConfigError(text("train.batch is ", config_.train.batch, ", but ", with_.comm.world(),
+                           " ranks need at least one image each."),
+                      "Use fewer ranks or a larger batch.");
+  }
+}
+
+ExitCode Training::run() {
+  open_folder();
+  const bool automatic = config_.train.precision == Precision::kAuto;
+  engine_.emplace(*objective_, with_.comm, config_.optimizer,
+                  automatic ? Precision::kFloat32 : config_.train.precision);
+  saver_.emplace(with_.files, with_.log, paths_, config_.schedule, with_.comm);
+  resume();
+  start_loaders();
+  if (automatic && first_step_ == 0 && !config_.train.deterministic) choose_precision();
+  MonitorOptions options{.config = config_.monitoring,
+                         .paths = paths_,
+                         .identity = identity_,
+                         .nets = {},
+                         .run = {.model = std::string(objective_->family()),
+                                 .dataset = dataset_.id(),
+                                 .precision = engine::name_of(engine_->precision()),
+                                 .config_hash = to_hex(config_hash(list_fields(config_)))},
+                         .first_step = first_step_,
+                         .target_steps = config_.train.steps,
+                         .global_batch = config_.train.batch,
+                         .version = request_.version};
+  for (const objectives::NamedNet& named : objective_->nets()) options.nets.push_back(named.name);
+  monitor_.emplace(options, with_.comm, with_.files, with_.clock, with_.log);
+  saver_->attach(monitor_->metrics());
+  if (counters_.size() > static_cast<std::size_t>(with_.comm.rank())) {
+    continue_counters(monitor_->metrics(), counters_[static_cast<std::size_t>(with_.comm.rank())]);
+  }
+  const double restarts = monitor_->metrics().value(monitoring::Family::kRestarts);
+  monitor_->metrics().add(monitoring::Family::kRestarts,
+                          static_cast<double>(identity_.attempt - 1) - restarts);
+  evaluation_.emplace(*engine_, with_.comm, dataset_,
+                      EvaluationOptions{.seed = static_cast<std::uint64_t>(config_.train.seed),
+                                        .samples = config_.schedule.quality_samples,
+                                        .geometry = geometry_});
+  announce();
+  if (step_ == 0) draw();
+
+  monitor_->metrics().set_progress(step_, config_.train.steps, 0);
+  monitor_->metrics().set_state(monitoring::RunState::kTraining);
+  monitor_->finish_section();
+  while (step_ < config_.train.steps) {
+    step();
+    finish_scheduled();
+    monitor_->record(step_, stopping_ || step_ == config_.train.steps);
+    if (stopping_) return finish(ExitCode::kStopped);
+  }
+  return finish(ExitCode::kDone);
+}
+
+void Training::open_folder() {
+  const std::string identity = on_rank_zero(with_.comm, [&] {
+    return to_json(open_run_folder(with_.files, with_.clock, paths_, request_.resume));
+  });
+  identity_ = parse_identity(identity, paths_.identity().string());
+  with_.log.open_file(paths_.log());
+  static_cast<void>(on_rank_zero(with_.comm, [&]() -> std::string {
+    write_atomically(with_.files, paths_.config(), config_toml(list_fields(config_)));
+    return "";
+  }));
+}
+
+void Training::resume() {
+  std::optional<checkpoints::Loaded> loaded = saver_->resume(request_.resume);
+  if (!loaded) return;
+  const RunState state =
+      parse_state(loaded->state_json, (loaded->directory / "state.json").string());
+  require_compatible(state);
+  if (config_.train.precision == Precision::kAuto && state.precision == "bf16") {
+    engine_->set_precision(Precision::kBFloat16);
+  }
+  restore_engine(*engine_, *loaded);
+  step_ = first_step_ = state.step;
+  training_seconds_ = state.training_seconds;
+  counters_ = state.counters;
+  if (with_.comm.rank() == 0) {
+    with_.log.info(
+        text("Resumed from step ", step_, " ('", loaded->directory.string(), "')",
+             state.world == with_.comm.world()
+                 ? ""
+                 : text("; it was saved by ", state.world, " ranks, now ", with_.comm.world(),
+                        " share the same batch of ", config_.train.batch),
+             "."));
+  }
+}
+
+void Training::require_compatible(const RunState& state) const {
+  std::string problems;
+  for (const ConfigDifference& difference : differences(state.config, list_fields(config_))) {
+    if (!difference.may_change_on_resume) problems += "\n  " + to_string(difference);
+  }
+  if (state.dataset_id != dataset_.id()) {
+    problems += text("\n  dataset: ", state.dataset_id, " before, ", dataset_.id(), " now");
+  }
+  if (problems.empty()) return;
+  throw ConfigError(text("The run in '", paths_.folder.string(),
+                         "' cannot go on with another configuration:", problems),
+                    "\nGive the same configuration, --set and --data, or start a new --run.");
+}
+
+void Training::start_loaders() {
+  for (int stream = 0; stream < image_streams(*objective_); ++stream) {
+    data::LoaderOptions options;
+    options.batch = static_cast<std::uint64_t>(config_.train.batch);
+    options.shard = {.rank = with_.comm.rank(), .world = with_.comm.world()};
+    options.seed = static_cast<std::uint64_t>(config_.train.seed);
+    options.stream = static_cast<std::uint64_t>(stream);
+    options.first_step = static_cast<std::uint64_t>(step_);
+    loaders_.push_back(std::make_unique<data::Loader>(dataset_, data::Split::kTrain, options));
+  }
+}
+
+void Training::choose_precision() {
+  // The trial has loaders of its own to look at: a first batch is all it needs.
+  const engine::StepInput input = fetch();
+  const engine::PrecisionTrial trial = engine::choose_precision(*engine_, with_.comm, input);
+  if (with_.comm.rank() == 0) {
+    with_.log.info(text("Precision ", engine::name_of(trial.chosen), ": a step takes ",
+                        fixed(trial.float32_seconds * 1e3, 1), " ms in fp32 and ",
+                        fixed(trial.bfloat16_seconds * 1e3, 1), " ms in bf16."));
+  }
+  loaders_.clear();
+  start_loaders();
+}
+
+void Training::announce() {
+  if (with_.comm.rank() != 0) return;
+  std::string nets;
+  for (const auto& net : engine_->nets()) {
+    nets += text(nets.empty() ? "" : ", ", net->name(), " ", human_count(net->flat().parameters()),
+                 " parameters");
+  }
+  with_.log.info(text("Training ", objective_->family(), " (", nets, ") on ",
+                      human_count(static_cast<std::int64_t>(dataset_.size(data::Split::kTrain))),
+                      " images of ", dataset_.shape().name(), ", ", with_.comm.world(), " rank",
+                      with_.comm.world() == 1 ? "" : "s", " x ", config_.train.threads, " thread",
+                      config_.train.threads == 1 ? "" : "s", ", ",
+                      engine::name_of(engine_->precision()), ", into '", paths_.folder.string(),
+                      "'."));
+}
+
+engine::StepInput Training::fetch() {
+  images_.clear();
+  for (const auto& loader : loaders_) {
+    if (monitor_) monitor_->timer().enter(Phase::kDataWait);
+    const data::Batch batch = loader->next();
+    if (monitor_) monitor_->timer().enter(Phase::kH2d);
+    images_.push_back(
+        schedule().flip
+            ? engine::to_flipped_images(batch.images_NHWC, geometry_, engine_->type(),
+                                        {.seed = static_cast<std::uint64_t>(config_.train.seed),
+                                         .epochs = batch.epochs,
+                                         .ids = batch.ids})
+            : engine::to_images(batch.images_NHWC, geometry_, engine_->type()));
+  }
+  const auto batch = static_cast<double>(config_.train.batch);
+  return {.position = {.seed = static_cast<std::uint64_t>(config_.train.seed),
+                       .step = step_,
+                       .first_slot = static_cast<std::int64_t>(slots_.first),
+                       .local_batch = static_cast<std::int64_t>(slots_.count),
+                       .global_batch = config_.train.batch},
+          .images_NCHW = images_,
+          .images_before = batch * static_cast<double>(step_),
+          .images_total = batch * static_cast<double>(config_.train.steps),
+          .flags = {&flag_, 1}};
+}
+
+void Training::step() {
+  flag_ = with_.stop.requested() ? 1 : 0;
+  const engine::StepInput input = fetch();
+  const engine::StepReport report =
+      engine_->step(input, [&](engine::Stage stage) { monitor_->timer().enter(phase_of(stage)); });
+  ++step_;
+  observe(report);
+  stopping_ = report.flags.at(0) > 0 && step_ < config_.train.steps;
+  if (flag_ > 0) {
+    monitor_->metrics().add(monitoring::Family::kSignals, 1, {with_.stop.signal_name()});
+  }
+}
+
+void Training::observe(const engine::StepReport& report) {
+  const auto images = static_cast<double>(config_.train.batch) * static_cast<double>(step_);
+  const double epoch = images / static_cast<double>(dataset_.size(data::Split::kTrain));
+  monitoring::Metrics& metrics = monitor_->metrics();
+  using monitoring::Family;
+  for (const auto& net : engine_->nets()) {
+    metrics.set(Family::kLearningRate,
+                config_.optimizer.learning_rate *
+                    engine::learning_rate_factor(
+                        config_.optimizer, images,
+                        static_cast<double>(config_.train.batch * config_.train.steps)),
+                {net->name()});
+  }
+  data::LoaderStats loading{};
+  for (const auto& loader : loaders_) {
+    const data::LoaderStats stats = loader->stats();
+    loading.ready += stats.ready;
+    loading.capacity += stats.capacity;
+    loading.bytes_read += stats.bytes_read;
+  }
+  metrics.set(Family::kDataQueueBatches, static_cast<double>(loading.ready));
+  metrics.set(Family::kDataQueueCapacity, static_cast<double>(loading.capacity));
+  metrics.set_total(Family::kDataReadBytes, static_cast<double>(loading.bytes_read));
+  training_seconds_ += monitor_->finish_step(report, step_, epoch, slots_.count,
+                                             static_cast<std::uint64_t>(config_.train.batch));
+  if (step_ - first_step_ == 1 || step_ % kDeadlineSteps == 0) set_deadline();
+  if (report.updated) return;
+
+  std::string found;
+  for (const engine::NetValue& net : report.nets) {
+    if (net.nonfinite_gradients + net.nonfinite_losses == 0) continue;
+    found += text(" net ", net.net, ": ", net.nonfinite_losses, " loss terms and ",
+                  net.nonfinite_gradients, " gradient values;");
+  }
+  throw DivergedError(text("Step ", step_, " gave values that are not finite (", found.substr(1),
+                           " no weight was changed)."),
+                      "Lower optimizer.learning_rate or raise objective.gamma, and go on from the "
+                      "last checkpoint with --resume must.");
+}
+
+void Training::set_deadline() {
+  const double mean = training_seconds_ / static_cast<double>(step_);
+  const double wait =
+      std::max(static_cast<double>(schedule().patience_seconds), kDeadlineFactor * mean);
+  with_.comm.set_default_timeout(std::chrono::milliseconds(std::llround(wait * 1e3)));
+  const auto interval = [&](monitoring::Family family, std::int64_t steps) {
+    monitor_->metrics().set(family, mean * static_cast<double>(steps));
+  };
+  interval(monitoring::Family::kCheckpointInterval, schedule().checkpoint_steps);
+  interval(monitoring::Family::kQualityEvalInterval, schedule().quality_steps);
+}
+
+void Training::finish_scheduled() {
+  const bool evaluates = !stopping_ && due(schedule().quality_steps);
+  const bool draws = !stopping_ && due(schedule().picture_steps);
+  const bool saves = stopping_ || due(schedule().checkpoint_steps);
+  if (!evaluates && !draws && !saves) return;
+  with_.comm.set_default_timeout(kSlowSection);
+  if (evaluates) evaluate();
+  if (draws) draw();
+  if (saves) save();
+  with_.comm.barrier({.label = "end of a slow section"});
+  set_deadline();
+  monitor_->metrics().set_state(monitoring::RunState::kTraining);
+  monitor_->finish_section();
+}
+
+void Training::evaluate() {
+  const monitoring::PhaseScope phase(monitor_->timer(), Phase::kMetrics);
+  monitor_->metrics().set_state(monitoring::RunState::kEvaluating);
+  const auto start = with_.clock.now();
+  indicators_ = evaluation_->measure();
+  monitor_->finish_evaluation(indicators_, with_.clock.now() - start);
+}
+
+void Training::draw() {
+  if (with_.comm.rank() != 0) return;
+  const monitoring::PhaseScope phase(monitor_->timer(), Phase::kMetrics);
+  std::string number = text(step_);
+  number.insert(0, number.size() < 6 ? 6 - number.size() : 0, '0');
+  const auto publish = [&](const std::string& kind, const at::Tensor& picture) {
+    quality::write_picture(with_.files, paths_.folder / text(kind, number, ".png"), picture);
+    monitor_->add_picture(step_, kind, picture);
+  };
+  try {
+    if (step_ == 0) {
+      quality::write_picture(with_.files, paths_.folder / "reals.png",
+                             evaluation_->reals_picture());
+    }
+    if (const auto samples = evaluation_->samples_picture()) publish("fakes", *samples);
+    if (const auto pairs = evaluation_->reconstructions_picture()) {
+      publish("reconstructions", *pairs);
+    }
+  } catch (const IoError& error) {  // a picture is no reason to stop
+    monitor_->before_log();
+    with_.log.warn(error.what());
+  }
+}
+
+RunState Training::state() {
+  return {.step = step_,
+          .images = step_ * config_.train.batch,
+          .precision = engine::name_of(engine_->precision()),
+          .config = flatten(list_fields(config_)),
+          .config_toml = config_toml(list_fields(config_)),
+          .dataset_id = dataset_.id(),
+          .channels = geometry_.channels,
+          .height = geometry_.height,
+          .width = geometry_.width,
+          .world = with_.comm.world(),
+          .training_seconds = training_seconds_,
+          .counters = gather_texts(with_.comm, counters_json(monitor_->metrics()))};
+}
+
+void Training::save() {
+  const monitoring::PhaseScope phase(monitor_->timer(), Phase::kCheckpointStall);
+  monitor_->metrics().set_state(monitoring::RunState::kCheckpointing);
+  monitor_->before_log();
+  const bool last = stopping_ || step_ == config_.train.steps;
+  const auto start = with_.clock.now();
+  saver_->save(StagedState(*engine_, state()), last);
+  monitor_->metrics().add(monitoring::Family::kCheckpointStallSeconds,
+                          seconds(with_.clock.now() - start));
+}
+
+ExitCode Training::finish(ExitCode code) {
+  const bool done = code == ExitCode::kDone;
+  monitor_->metrics().set_state(done ? monitoring::RunState::kFinished
+                                     : monitoring::RunState::kStopping);
+  monitor_->finish();
+  if (with_.comm.rank() == 0) {
+    const Outcome outcome{.family = std::string(objective_->family()),
+                          .finished = done,
+                          .step = step_,
+                          .target_steps = config_.train.steps,
+                          .images = step_ * config_.train.batch,
+                          .training_seconds = training_seconds_,
+                          .world = with_.comm.world(),
+                          .threads = config_.train.threads,
+                          .precision = engine::name_of(engine_->precision()),
+                          .dataset_id = dataset_.id(),
+                          .parameters = parameter_counts(*engine_),
+                          .indicators = named_values(indicators_)};
+    write_outcome(with_.files, paths_.outcome(), outcome);
+    with_.log.info(summary(outcome, paths_.folder.string()));
+  }
+  with_.comm.barrier({.timeout = kSlowSection, .label = "end of the run"});
+  return code;
+}
+
+}  // namespace
+
+ExitCode train(const TrainRequest& request, const Services& services) {
+  return Training(request, services).run();
+}
+
+}  // namespace atelier::loop
