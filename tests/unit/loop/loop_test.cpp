@@ -1,0 +1,223 @@
+// The parts around the step: run folder, verdicts reached together, outcome, state and its return.
+#include <atomic>
+#include <csignal>
+#include <limits>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "checkpoints/store.h"
+#include "launch/base/error.h"
+#include "launch/comm/thread_comm.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/temporary_folder.h"
+#include "trainer/loop/outcome.h"
+#include "trainer/loop/run_folder.h"
+#include "trainer/loop/state.h"
+#include "trainer/loop/stop.h"
+#include "trainer/loop/together.h"
+#include "trainer/objectives/registry.h"
+
+namespace atelier::loop {
+namespace {
+
+using ::testing::HasSubstr;
+
+ResumeChoice resume(const char* word) {
+  return {.given = true, .request = checkpoints::parse_resume(word)};
+}
+
+template <typename Call>
+std::string message_of(Call call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+class RunFolder : public ::testing::Test {
+ protected:
+  RunIdentity open(const ResumeChoice& choice) {
+    return open_run_folder(files_, clock_, paths_, choice);
+  }
+  LocalFileSystem files_;
+  test::FakeClock clock_;
+  test::TemporaryFolder folder_;
+  RunPaths paths_{folder_.path() / "my run"};
+};
+
+TEST_F(RunFolder, fresh_run_gets_an_id_of_its_name_and_attempt_1) {
+  const RunIdentity identity = open({});
+
+  EXPECT_EQ(identity.attempt, 1);
+  EXPECT_THAT(identity.run_id, ::testing::StartsWith("my_run-"));
+}
+
+TEST_F(RunFolder, existing_run_is_refused_with_both_ways_to_go_on) {
+  static_cast<void>(open({}));
+
+  const std::string message = message_of([&] { static_cast<void>(open({})); });
+
+  EXPECT_THAT(message, HasSubstr("--resume must"));
+  EXPECT_THAT(message, HasSubstr("new --run"));
+  EXPECT_THROW(static_cast<void>(open({})), OutputError);
+  EXPECT_THROW(static_cast<void>(open(resume("never"))), OutputError);
+}
+
+TEST_F(RunFolder, resumed_run_keeps_its_id_and_counts_attempts) {
+  const RunIdentity first = open({});
+
+  const RunIdentity second = open(resume("auto"));
+  const RunIdentity third = open(resume("must"));
+
+  EXPECT_EQ(second.run_id, first.run_id);
+  EXPECT_EQ(second.attempt, 2);
+  EXPECT_EQ(third.attempt, 3);
+}
+
+TEST_F(RunFolder, must_without_a_run_and_foreign_folders_are_refused) {
+  EXPECT_THROW(static_cast<void>(open(resume("must"))), ConfigError);
+  EXPECT_FALSE(files_.exists(paths_.folder));
+
+  files_.create_directories(paths_.folder);
+  write_atomically(files_, paths_.folder / "thesis.txt", "mine");
+
+  EXPECT_THROW(static_cast<void>(open(resume("auto"))), OutputError);
+  EXPECT_EQ(files_.read(paths_.folder / "thesis.txt"), "mine");
+}
+
+TEST_F(RunFolder, damaged_identity_is_named) {
+  static_cast<void>(open({}));
+  write_atomically(files_, paths_.identity(), "{\"run_id\": 3}");
+
+  EXPECT_THAT(message_of([&] { static_cast<void>(open(resume("auto"))); }), HasSubstr("run.json"));
+}
+
+TEST(Together, error_of_rank_zero_is_thrown_on_every_rank_with_its_exit_code) {
+  std::atomic<int> thrown{0};
+  comm::run_ranks(3, [&](comm::Comm& comm) {
+    try {
+      static_cast<void>(on_rank_zero(comm, []() -> std::string { throw IoError("disk gone."); }));
+    } catch (const Error& error) {
+      if (error.exit_code() == ExitCode::kIo && std::string(error.what()) == "disk gone.") ++thrown;
+    }
+  });
+
+  EXPECT_EQ(thrown, 3);
+}
+
+TEST(Together, texts_of_any_length_reach_every_rank) {
+  std::atomic<int> right{0};
+  comm::run_ranks(3, [&](comm::Comm& comm) {
+    const std::string own(static_cast<std::size_t>(comm.rank()) * 5, 'x');
+    const auto texts = gather_texts(comm, own);
+    if (texts == std::vector<std::string>{"", "xxxxx", "xxxxxxxxxx"}) ++right;
+  });
+
+  EXPECT_EQ(right, 3);
+}
+
+TEST(Outcome, reads_back_and_keeps_what_is_not_finite) {
+  LocalFileSystem files;
+  const test::TemporaryFolder folder;
+  Outcome outcome;
+  outcome.family = "gan";
+  outcome.finished = true;
+  outcome.step = outcome.target_steps = 10;
+  outcome.images = 640;
+  outcome.training_seconds = 2;
+  outcome.precision = "bf16";
+  outcome.parameters = {{"G", 5}, {"D", 7}};
+  outcome.indicators = {{"a", 0.5}, {"b", std::numeric_limits<double>::quiet_NaN()}};
+
+  write_outcome(files, folder.path() / "outcome.json", outcome);
+  const Outcome read = read_outcome(files, folder.path() / "outcome.json");
+
+  EXPECT_EQ(read.parameters, outcome.parameters);
+  EXPECT_EQ(read.indicators.at("a"), 0.5);
+  EXPECT_TRUE(std::isnan(read.indicators.at("b")));
+  EXPECT_DOUBLE_EQ(read.images_per_second(), 320);
+  EXPECT_THAT(summary(read, "runs/x"), HasSubstr("320 images/s"));
+}
+
+TEST(StopSignals, each_signal_is_seen_and_the_old_handlers_come_back) {
+  for (const int signal : {SIGUSR2, SIGTERM, SIGINT}) {
+    const StopSignals stop;
+    EXPECT_FALSE(stop.requested());
+
+    std::raise(signal);
+
+    EXPECT_TRUE(stop.requested());
+    EXPECT_EQ(stop.signal_name(), std::string("SIG") + ::sigabbrev_np(signal));
+  }
+  struct sigaction now {};
+  sigaction(SIGUSR2, nullptr, &now);
+  EXPECT_EQ(now.sa_handler, SIG_DFL);
+}
+
+struct TinyEngine {
+  explicit TinyEngine(comm::Comm& comm, std::int64_t latent = 4)
+      : objective(objectives::make_objective(
+            {.family = objectives::Family::kGan, .width = 4, .latent = latent}, {},
+            {.channels = 1, .height = 16, .width = 16}, 1)),
+        engine(*objective, comm, {}, engine::Precision::kFloat32) {}
+  std::unique_ptr<objectives::Objective> objective;
+  engine::Engine engine;
+};
+
+std::vector<at::Tensor> everything(engine::Engine& engine) {
+  std::vector<at::Tensor> all;
+  for (const auto& net : engine.nets()) {
+    for (const auto& part : {net->weight_state(), net->average_state(), net->optimizer_state()}) {
+      for (const auto& tensor : part) all.push_back(tensor.value);
+    }
+  }
+  return all;
+}
+
+TEST(State, engine_comes_back_bit_for_bit_and_other_shapes_are_named) {
+  comm::run_ranks(1, [](comm::Comm& comm) {
+    LocalFileSystem files;
+    NullLog log;
+    const test::TemporaryFolder folder;
+    TinyEngine trained(comm);
+    for (at::Tensor& tensor : everything(trained.engine)) {
+      if (tensor.is_floating_point())
+        tensor.normal_();
+      else
+        tensor.fill_(7);
+    }
+    RunState state;
+    state.step = 7;
+    state.config = "a = 1\n";
+    state.counters = {"[]"};
+    checkpoints::Store store(files, log, {.directory = folder.path()});
+    const StagedState staged(trained.engine, state);
+    ASSERT_TRUE(store.save(staged.contents()).ok);
+
+    TinyEngine restored(comm);
+    const checkpoints::Loaded loaded = store.load(store.list().front().path);
+    restore_engine(restored.engine, loaded);
+
+    const auto before = everything(trained.engine);
+    const auto after = everything(restored.engine);
+    ASSERT_EQ(before.size(), after.size());
+    for (std::size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(before[i].equal(after[i])) << i;
+    EXPECT_EQ(parse_state(loaded.state_json, "state").step, 7);
+    EXPECT_EQ(parse_state(loaded.state_json, "state").config, state.config);
+
+    TinyEngine other(comm, 5);
+    EXPECT_THAT(message_of([&] { restore_engine(other.engine, loaded); }),
+                HasSubstr("G.from_latent.weight"));
+  });
+}
+
+TEST(State, text_that_is_no_state_is_a_checkpoint_error) {
+  EXPECT_THROW(static_cast<void>(parse_state("{\"step\": \"x\"}", "state.json")), CheckpointError);
+  EXPECT_THROW(static_cast<void>(parse_state("{", "state.json")), Error);
+}
+
+}  // namespace
+}  // namespace atelier::loop
