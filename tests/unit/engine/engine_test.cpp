@@ -29,6 +29,7 @@ using tests::Trainee;
 const networks::Geometry kGeometry{3, 16, 16};
 
 std::shared_ptr<networks::Discriminator> discriminator() {
+  at::set_num_threads(1);  // small tensors, shared cores
   auto net = std::make_shared<networks::Discriminator>(kGeometry, 5);  // sizes that need padding
   networks::initialize(*net, 1, 0);
   return net;

@@ -94,8 +94,11 @@ engine::StepReport Trainee::step(std::int64_t step, const engine::StageListener&
 std::string Trainee::bytes() {
   std::string all;
   for (const auto& net : engine_.nets()) {
-    for (const at::Tensor& tensor : net->snapshot().tensors) {
-      all.append(static_cast<const char*>(tensor.data_ptr()), tensor.nbytes());
+    for (const auto& state : {net->weight_state(), net->average_state(), net->optimizer_state()}) {
+      for (const engine::StateTensor& tensor : state) {
+        const at::Tensor value = tensor.value.contiguous();
+        all.append(static_cast<const char*>(value.data_ptr()), value.nbytes());
+      }
     }
   }
   return all;

@@ -78,6 +78,7 @@ TEST(Geometry, channels_double_up_to_eight_times) {
 class Shapes : public ::testing::TestWithParam<Geometry> {};
 
 TEST_P(Shapes, nets_map_between_images_and_latents) {
+  at::set_num_threads(1);  // shared cores
   const torch::NoGradGuard no_grad;
   const Geometry geometry = GetParam();
   const auto [channels, height, width] = geometry;
