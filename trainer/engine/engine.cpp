@@ -116,7 +116,9 @@ void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
         average_decay(optimizer_, images, batch));
   } else {
     // The sum over ranks is the same everywhere, so every rank comes to this verdict alone.
-    value.nonfinite_gradients = torch::isfinite(gradients).logical_not().sum().item<std::int64_t>();
+    // A norm can overflow where no value does; that counts as one.
+    value.nonfinite_gradients = std::max<std::int64_t>(
+        1, torch::isfinite(gradients).logical_not().sum().item<std::int64_t>());
     report.updated = false;
   }
   listener(Stage::kMetrics);
