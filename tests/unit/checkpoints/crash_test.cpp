@@ -105,7 +105,8 @@ TEST(Save, torn_at_any_call_leaves_the_old_or_the_new_checkpoint) {
 }
 
 TEST(Save, replacing_a_checkpoint_and_failing_at_any_call_leaves_a_whole_one) {
-  Contents other = SampleState(3).contents();
+  const SampleState sample(3);
+  Contents other = sample.contents();
   other.state_json = "{}";
   for (const bool crash : {false, true}) {
     for (std::size_t call = 1;; ++call) {

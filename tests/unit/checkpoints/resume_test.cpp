@@ -166,7 +166,8 @@ TEST_F(ResumeTogetherTest, a_rank_that_does_not_see_the_folder_stops_all) {
 }
 
 TEST_F(ResumeTogetherTest, a_rank_that_sees_another_checkpoint_stops_all) {
-  Contents other = SampleState(2).contents();
+  const SampleState sample(2);
+  Contents other = sample.contents();
   other.state_json = "{}";
   save(3, other);
 

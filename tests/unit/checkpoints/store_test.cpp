@@ -108,7 +108,8 @@ TEST_F(StoreTest, same_step_is_replaced_when_damaged_or_different) {
   EXPECT_FALSE(store().save(SampleState(3).contents()).already_there);
   EXPECT_EQ(SampleState(3).mismatch(store().load(directory() / "step-0000000003")), "");
 
-  Contents other = SampleState(3).contents();
+  const SampleState sample(3);
+  Contents other = sample.contents();
   const SampleState state(4);
   other.files = state.contents().files;
   ASSERT_TRUE(store().save(other).ok);
@@ -223,7 +224,8 @@ TEST_F(StoreTest, bad_policy_is_refused_with_all_faults) {
 }
 
 TEST_F(StoreTest, contents_that_do_not_fit_together_are_a_defect) {
-  Contents contents = SampleState(1).contents();
+  const SampleState sample(1);
+  Contents contents = sample.contents();
   contents.files[0].name = "../model.safetensors";
   EXPECT_THROW(static_cast<void>(store().save(contents)), InternalError);
   contents.files[0].name = contents.files[1].name;
