@@ -45,15 +45,14 @@ void Saver::save(const StagedState& state, bool last) {
   });
   failures_ = problem.empty() ? 0 : failures_ + 1;
   if (problem.empty()) return;
-  if (comm_->rank() == 0) {
-    log_->warn(text("Checkpoint of step ", state.contents().step, " was not saved: ", problem,
-                    " Training goes on; older checkpoints are untouched."));
-  }
   if (last || failures_ >= kFailuresInARow) {
     throw IoError(text(last ? "The last checkpoint could not be saved: "
                             : "Three checkpoints in a row could not be saved: ",
                        problem),
                   "Free space or mend the disk, then go on with --resume must.");
+  }
+  if (comm_->rank() == 0) {  // the store has said why
+    log_->warn("Training goes on without that checkpoint; older ones are untouched.");
   }
 }
 

@@ -203,7 +203,6 @@ ExitCode Training::run() {
   while (step_ < config_.train.steps) {
     step();
     finish_scheduled();
-    monitor_->record(step_, stopping_ || step_ == config_.train.steps);
     if (stopping_) return finish(ExitCode::kStopped);
   }
   return finish(ExitCode::kDone);
@@ -395,11 +394,14 @@ void Training::finish_scheduled() {
   const bool evaluates = !stopping_ && due(schedule().quality_steps);
   const bool draws = !stopping_ && due(schedule().picture_steps);
   const bool saves = stopping_ || due(schedule().checkpoint_steps);
-  if (!evaluates && !draws && !saves) return;
-  with_.comm.set_default_timeout(kSlowSection);
+  const bool is_slow = evaluates || draws || saves;
+  if (is_slow) with_.comm.set_default_timeout(kSlowSection);
   if (evaluates) evaluate();
   if (draws) draw();
+  // Before the save: a run killed right after it goes on from there and must not lack this record.
+  monitor_->record(step_, stopping_ || step_ == config_.train.steps);
   if (saves) save();
+  if (!is_slow) return;
   with_.comm.barrier({.label = "end of a slow section"});
   set_deadline();
   monitor_->metrics().set_state(monitoring::RunState::kTraining);
