@@ -1,5 +1,6 @@
 // Reads the command line, makes what all subcommands share, runs one, and turns every error into
 // one message and an exit code.
+#include <chrono>
 #include <cstdio>
 #include <memory>
 
@@ -19,6 +20,8 @@ void print(const std::string& text) {
 
 namespace {
 
+constexpr std::chrono::hours kLongestCommand{24};
+
 std::unique_ptr<CLI::App> command_line(Action& chosen) {
   auto app = std::make_unique<CLI::App>(
       "Atelier trains image generators (AE, VAE, GAN), data-parallel under mpirun.\n\n"
@@ -27,10 +30,6 @@ std::unique_ptr<CLI::App> command_line(Action& chosen) {
       "  atelier sample runs/gan --count 64 --out samples.png\n",
       "atelier");
   app->require_subcommand(1);
-  app->failure_message([](const CLI::App* /*app*/, const CLI::Error& error) {
-    return text("atelier: ", error.what(),
-                "\nSee `atelier --help` and `atelier COMMAND --help`.\n");
-  });
   add_data(*app, chosen);
   add_train(*app, chosen);
   add_sample(*app, chosen);
@@ -49,7 +48,13 @@ int fail(comm::Comm* comm, ProcessLog& log, const std::string& problem, ExitCode
   return static_cast<int>(code);
 }
 
-int run(const Action& action) {
+// What ranks do not share is done by rank 0 while the others wait for it.
+ExitCode run_once(const Action& action, Context& context) {
+  context.comm.set_default_timeout(kLongestCommand);
+  return context.comm.rank() == 0 ? action(context) : ExitCode::kDone;  // the end is a barrier
+}
+
+int run(const Action& action, bool shared) {
   ProcessLog starting({});
   std::unique_ptr<comm::Comm> comm;
   std::unique_ptr<ProcessLog> log;
@@ -61,7 +66,7 @@ int run(const Action& action) {
     LocalFileSystem files;
     SystemClock clock;
     Context context{.files = files, .clock = clock, .log = *log, .comm = *comm};
-    const ExitCode code = action(context);
+    const ExitCode code = shared ? action(context) : run_once(action, context);
     comm->close();
     comm.reset();
     session.close();
@@ -80,13 +85,18 @@ int run(const Action& action) {
 
 int main(int argc, char** argv) {
   atelier::app::Action chosen;
+  bool shared = true;
   const auto app = atelier::app::command_line(chosen);
   try {
     app->parse(argc, argv);
+    shared = app->got_subcommand("train");
   } catch (const CLI::ParseError& error) {
-    const bool help = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
-    app->exit(error);
-    return static_cast<int>(help ? atelier::ExitCode::kDone : atelier::ExitCode::kUsage);
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app->exit(error);
+    // Told like every other error: once, however many ranks were started.
+    chosen = [problem = std::string(error.what())](auto&) -> atelier::ExitCode {
+      throw atelier::ConfigError(problem + ".",
+                                 "See `atelier --help` and `atelier COMMAND --help`.");
+    };
   }
-  return atelier::app::run(chosen);
+  return atelier::app::run(chosen, shared);
 }
