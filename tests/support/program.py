@@ -19,7 +19,7 @@ FAMILIES = ("ae", "vae", "gan")
 WEIGHTS = ("model.safetensors", "ema.safetensors", "optimizer.safetensors")
 TINY = {"model.width": 8, "model.latent": 8, "train.batch": 16, "train.steps": 30, "train.deterministic": "true",
         "train.precision": "fp32", "monitoring.port": 0}
-PATIENCE_S = 90.0  # of every wait; far more than any of these runs takes on two busy cores
+PATIENCE_S = 240.0  # of every wait; far more than any of these runs takes on two busy cores
 
 os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
 
