@@ -40,10 +40,9 @@ struct RealRange {
 [[nodiscard]] constexpr RealRange any_finite() { return {}; }
 [[nodiscard]] constexpr RealRange non_negative() { return {.min = 0.0}; }
 [[nodiscard]] constexpr RealRange unit_interval() { return {.min = 0.0, .max = 1.0}; }
-/// Above zero: the smallest double above zero belongs to it, zero does not.
-[[nodiscard]] constexpr RealRange positive() {
-  return {.min = std::numeric_limits<double>::denorm_min()};
-}
+/// Above zero. From the smallest normal double on: where denormals count as zero, as in training, a
+/// smaller bound would equal zero.
+[[nodiscard]] constexpr RealRange positive() { return {.min = std::numeric_limits<double>::min()}; }
 
 /// One of the names of an enumeration.
 template <typename Enum>
