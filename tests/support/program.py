@@ -2,6 +2,7 @@
 
 A test file imports this, derives from ProgramTest and ends with main(); it is called as `python FILE ATELIER MPIRUN`.
 """
+import ctypes
 import json
 import os
 import pathlib
@@ -22,6 +23,15 @@ TINY = {"model.width": 8, "model.latent": 8, "train.batch": 16, "train.steps": 3
 PATIENCE_S = 240.0  # of every wait; far more than any of these runs takes on two busy cores
 
 os.environ.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def die_with_parent():
+    """Runs in the child: a test that CTest kills takes its jobs along; ranks end with their mpirun."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def settings(values):
@@ -56,7 +66,7 @@ class Job:
         self.out = tempfile.TemporaryFile("w+")
         self.err = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen([str(word) for word in command], stdout=self.out, stderr=self.err,
-                                        stdin=subprocess.DEVNULL, start_new_session=True)
+                                        stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=die_with_parent)
 
     @property
     def pid(self):
