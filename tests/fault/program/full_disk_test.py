@@ -12,8 +12,8 @@ from program import ProgramTest, checkpoints, main, read_stats, wait_until
 
 NAMESPACES = (["unshare", "--mount", "--propagation", "private"], ["unshare", "-Urm"])
 INSIDE = "ATELIER_TEST_INSIDE_NAMESPACE"
-SCHEDULE = {"train__steps": 300, "checkpoint__steps": 60, "monitoring__steps": 1, "picture__steps": 300,
-            "quality__steps": 300, "model__width": 16}
+SCHEDULE = {"train__steps": 600, "checkpoint__steps": 120, "monitoring__steps": 1, "picture__steps": 600,
+            "quality__steps": 600, "model__width": 16}
 
 
 def try_mount(folder):
@@ -62,8 +62,8 @@ class FullDisk(ProgramTest):
             with self.subTest(ranks=ranks):
                 run = self.disk / f"survives-{ranks}"
                 job = self.start_and_fill(run, ranks)
+                self.filler.unlink()  # at once: a third failure in a row would end the run
                 self.assert_good(run)
-                self.filler.unlink()
                 result = job.end()
                 self.assertEqual(result.code, 0, result)
                 self.assertEqual(result.err.count("older ones are untouched"), result.err.count("was not saved"), result)
