@@ -9,26 +9,16 @@ A run counts only when it ended well and its loss is finite.
 import argparse
 import json
 import math
-import os
 import statistics
 import subprocess
 import tempfile
 from pathlib import Path
 
+from jobs import command, environment
+
 PRESETS = ("ae-32", "vae-32", "gan-32", "ae-64", "vae-64", "gan-64")
 LAYOUTS = ((1, 2), (2, 1))
 PRECISIONS = ("fp32", "auto")
-
-
-def command(program, ranks, arguments):
-    if ranks == 1:
-        return [program, *arguments]
-    return ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none", program, *arguments]
-
-
-def environment():
-    extra = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"} if os.geteuid() == 0 else {}
-    return {**os.environ, **extra}
 
 
 def train(program, folder, preset, layout, precision, steps):
