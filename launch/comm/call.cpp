@@ -9,8 +9,8 @@ namespace atelier::comm {
 namespace {
 
 std::string_view name_of(CallKind kind) {
-  constexpr std::array<std::string_view, 5> kNames{"all_reduce", "reduce_scatter", "all_gather",
-                                                   "broadcast", "barrier"};
+  constexpr std::array<std::string_view, 6> kNames{"all_reduce", "reduce_scatter", "all_gather",
+                                                   "broadcast",  "barrier",        "allocate"};
   return kNames.at(static_cast<std::size_t>(kind));
 }
 
@@ -29,7 +29,8 @@ void CallRecord::set_label(std::string_view text) {
 
 bool same_call(const CallRecord& left, const CallRecord& right) {
   return left.sequence == right.sequence && left.count == right.count && left.root == right.root &&
-         left.kind == right.kind && left.op == right.op && left.dtype == right.dtype;
+         left.kind == right.kind && left.op == right.op && left.dtype == right.dtype &&
+         left.region == right.region && left.offset == right.offset;
 }
 
 std::string describe(const CallRecord& call) {
@@ -40,6 +41,9 @@ std::string describe(const CallRecord& call) {
   }
   if (call.kind != CallKind::kBarrier) {
     arguments += text(comm::name_of(call.dtype), " x ", call.count);
+  }
+  if (call.region > 0) {
+    arguments += text(" at region ", call.region, " + ", call.offset);
   }
   const std::string_view label(call.label.data());
   if (!label.empty()) {

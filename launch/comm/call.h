@@ -14,11 +14,20 @@
 
 namespace atelier::comm {
 
-enum class CallKind : std::uint8_t { kAllReduce, kReduceScatter, kAllGather, kBroadcast, kBarrier };
+enum class CallKind : std::uint8_t {
+  kAllReduce,
+  kReduceScatter,
+  kAllGather,
+  kBroadcast,
+  kBarrier,
+  kAllocate
+};
 
 struct CallRecord {
   std::uint64_t sequence = 0;  ///< 1 for the first call of a communicator
   std::uint64_t count = 0;     ///< elements of the input of one rank
+  std::uint64_t offset = 0;    ///< bytes into the region
+  std::uint32_t region = 0;    ///< 1 for what allocate() gave first, 0 for other memory
   std::int32_t root = 0;
   CallKind kind = CallKind::kBarrier;
   ReduceOp op = ReduceOp::kSum;

@@ -60,6 +60,11 @@ class Comm {
   [[nodiscard]] virtual int hosts() const = 0;
   [[nodiscard]] virtual std::string_view backend() const = 0;
 
+  /// Zeroed memory, 128-byte aligned, that all_reduce works on in place: the ranks of a host see
+  /// each other's, so nothing is copied. When one rank passes a place in it, all pass the same one.
+  /// Lifetime: until close(). Collective: all ranks, same size. Throws: CommError.
+  [[nodiscard]] virtual std::byte* allocate(std::size_t bytes) = 0;
+
   /// Replaces `data` on every rank by its reduction over all ranks. kBFloat16 sums in float32.
   /// Collective: all ranks, same order, same count and dtype. Throws: CommError.
   virtual void all_reduce(Buffer data, ReduceOp op, const CallOptions& options = {}) = 0;

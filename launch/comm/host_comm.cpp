@@ -1,10 +1,16 @@
 #include "launch/comm/host_comm.h"
 
+#include <cstring>
+#include <functional>
+#include <new>
+
 #include "launch/base/error.h"
 #include "launch/base/text.h"
 
 namespace atelier::comm {
 namespace {
+
+constexpr std::size_t kAlign = 128;
 
 void check_memory(ConstBuffer buffer) {
   ATELIER_CHECK(buffer.place == Place::kHost, "this communicator moves host memory only");
@@ -13,8 +19,43 @@ void check_memory(ConstBuffer buffer) {
 
 }  // namespace
 
+std::byte* HostComm::allocate(std::size_t bytes) {
+  ATELIER_CHECK(bytes > 0, "an allocation of 0 bytes");
+  const std::size_t size = (bytes + kAlign - 1) / kAlign * kAlign;
+  // A meeting first: sizes are compared, and a missing rank is named by the deadline.
+  enter({.count = size, .kind = CallKind::kAllocate, .dtype = DType::kUInt8}, {}, nullptr, {});
+  std::byte* const memory = provide(size);
+  regions_.push_back({memory, size});
+  return memory;
+}
+
+std::byte* HostComm::provide(std::size_t bytes) {
+  own_memory_.emplace_back(
+      static_cast<std::byte*>(::operator new (bytes, std::align_val_t{kAlign})));
+  std::memset(own_memory_.back().get(), 0, bytes);
+  return own_memory_.back().get();
+}
+
+void HostComm::FreeAligned::operator()(std::byte* memory) const {
+  ::operator delete (memory, std::align_val_t{kAlign});
+}
+
+void HostComm::locate(const void* memory, CallRecord& call) const {
+  const auto* const place = static_cast<const std::byte*>(memory);
+  for (std::size_t i = 0; i < regions_.size(); ++i) {
+    const Region& region = regions_[i];
+    if (std::less_equal<>{}(region.begin, place) &&
+        std::less<>{}(place, region.begin + region.bytes)) {
+      call.region = static_cast<std::uint32_t>(i + 1);
+      call.offset = static_cast<std::uint64_t>(place - region.begin);
+    }
+  }
+}
+
 void HostComm::all_reduce(Buffer data, ReduceOp op, const CallOptions& options) {
-  enter({.kind = CallKind::kAllReduce, .op = op}, data, data.data, options);
+  CallRecord call{.kind = CallKind::kAllReduce, .op = op};
+  locate(data.data, call);
+  enter(call, data, data.data, options);
 }
 
 void HostComm::reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op, const CallOptions& options) {
@@ -50,8 +91,10 @@ void HostComm::set_default_timeout(std::chrono::milliseconds timeout) {
 void HostComm::enter(CallRecord call, ConstBuffer in, void* out, const CallOptions& options) {
   check_memory(in);
   call.sequence = ++sequence_;
-  call.count = in.count;
-  call.dtype = in.dtype;
+  if (call.kind != CallKind::kAllocate) {
+    call.count = in.count;
+    call.dtype = in.dtype;
+  }
   call.set_label(options.label);
   exchange({.call = call,
             .in = static_cast<const std::byte*>(in.data),

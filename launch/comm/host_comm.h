@@ -1,9 +1,11 @@
-// What the host backends share: argument checks, the count of calls, the default deadline. A
-// backend adds one function, `exchange`. Thread safety: as Comm.
+// What the host backends share: argument checks, the count of calls, the default deadline, memory.
+// A backend adds one function, `exchange`. Thread safety: as Comm.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 #include "launch/comm/call.h"
 #include "launch/comm/comm.h"
@@ -15,6 +17,7 @@ inline constexpr std::chrono::milliseconds kDefaultTimeout{60'000};
 
 class HostComm : public Comm {
  public:
+  [[nodiscard]] std::byte* allocate(std::size_t bytes) final;
   void all_reduce(Buffer data, ReduceOp op, const CallOptions& options = {}) final;
   void reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op,
                       const CallOptions& options = {}) final;
@@ -34,9 +37,23 @@ class HostComm : public Comm {
     [[nodiscard]] std::size_t in_bytes() const { return call.count * size_of(call.dtype); }
   };
   virtual void exchange(const Task& task) = 0;
+  /// Memory for allocate(); here of this process alone.
+  virtual std::byte* provide(std::size_t bytes);
 
  private:
+  struct Region {
+    const std::byte* begin;
+    std::size_t bytes;
+  };
+  struct FreeAligned {
+    void operator()(std::byte* memory) const;
+  };
   void enter(CallRecord call, ConstBuffer in, void* out, const CallOptions& options);
+  /// Fills in region and offset where `memory` lies in a region.
+  void locate(const void* memory, CallRecord& call) const;
+
+  std::vector<Region> regions_;  ///< what allocate() gave, in order
+  std::vector<std::unique_ptr<std::byte, FreeAligned>> own_memory_;
 
   std::uint64_t sequence_ = 0;
   std::chrono::milliseconds default_timeout_ = kDefaultTimeout;

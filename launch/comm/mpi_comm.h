@@ -36,6 +36,7 @@ class MpiComm final : public HostComm {
 
  private:
   void exchange(const Task& task) override;
+  std::byte* provide(std::size_t bytes) override;
   class Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -1,39 +1,31 @@
 #include "launch/comm/shared_slots.h"
 
-#include <memory>
 #include <new>
 
-#include "launch/base/error.h"
 #include "launch/comm/mpi_session.h"
 
 namespace atelier::comm {
 namespace {
 
-constexpr std::size_t kAlign = 128;  ///< two cache lines: the prefetcher loads them in pairs
+std::size_t padded(std::size_t bytes) {
+  constexpr std::size_t kAlign = SharedWindow::kAlign;
+  return (bytes + kAlign - 1) / kAlign * kAlign;
+}
+
+int rank_in(MPI_Comm host) {
+  int rank = 0;
+  check_mpi(MPI_Comm_rank(host, &rank), "MPI_Comm_rank");
+  return rank;
+}
 
 }  // namespace
 
 SharedSlots::SharedSlots(MPI_Comm host, int world, std::size_t slot_bytes)
-    : world_(world), slot_bytes_((slot_bytes + kAlign - 1) / kAlign * kAlign) {
-  int local_rank = 0;
-  check_mpi(MPI_Comm_rank(host, &local_rank), "MPI_Comm_rank");
-  const auto ranks = static_cast<std::size_t>(world);
-  const std::size_t bytes = sizeof(Page) + ranks * sizeof(Board) +
-                            (ranks + 1) * 2 * (sizeof(SlotHeader) + slot_bytes_) + kAlign;
-  void* mine = nullptr;
-  check_mpi(MPI_Win_allocate_shared(local_rank == 0 ? static_cast<MPI_Aint>(bytes) : 0, 1,
-                                    MPI_INFO_NULL, host, static_cast<void*>(&mine), &window_),
-            "MPI_Win_allocate_shared");
-  MPI_Aint size = 0;
-  int unit = 0;
-  void* memory = nullptr;
-  check_mpi(MPI_Win_shared_query(window_, 0, &size, &unit, static_cast<void*>(&memory)),
-            "MPI_Win_shared_query");
-  // Every process maps whole pages, so alignment agrees between them.
-  std::size_t space = bytes;
-  base_ = static_cast<std::byte*>(std::align(kAlign, bytes - kAlign, memory, space));
-  ATELIER_CHECK(base_ != nullptr, "window too small");
-  if (local_rank == 0) {
+    : world_(world),
+      slot_bytes_(padded(slot_bytes)),
+      window_(host, rank_in(host) == 0 ? bytes_needed() : 0),
+      base_(window_.part(0)) {
+  if (rank_in(host) == 0) {
     new (base_) Page{};
     for (int rank = 0; rank < world_; ++rank) {
       new (&board(rank)) Board{};
@@ -42,6 +34,12 @@ SharedSlots::SharedSlots(MPI_Comm host, int world, std::size_t slot_bytes)
     }
   }
   check_mpi(MPI_Barrier(host), "MPI_Barrier");
+}
+
+std::size_t SharedSlots::bytes_needed() const {
+  const auto ranks = static_cast<std::size_t>(world_);
+  return sizeof(Page) + ranks * sizeof(Board) +
+         (ranks + 1) * 2 * (sizeof(SlotHeader) + slot_bytes_);
 }
 
 Board& SharedSlots::board(int rank) const {
@@ -69,7 +67,7 @@ bool SharedSlots::claim_last_word() const {
 
 void SharedSlots::close() {
   base_ = nullptr;
-  check_mpi(MPI_Win_free(&window_), "MPI_Win_free");
+  window_.close();
 }
 
 }  // namespace atelier::comm

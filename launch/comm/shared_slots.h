@@ -1,5 +1,5 @@
-// Memory that the ranks of one host share: an MPI-3 window with, for each rank of the job, a board
-// of counters and two slots, and two more for results. A chunk of a collective is one exchange:
+// Where the ranks of one host meet: a shared window with, for each rank of the job, a board of
+// counters and two slots, and two more for results. A chunk of a collective is one exchange:
 // each rank writes its slot and raises `arrived` to the exchange's ticket (1, 2, ...); readers wait
 // for that. Exchange t uses slot t % 2: a rank that arrived at t - 1 is done reading t - 2, so the
 // slot is free again. Thread safety: one thread per rank; ranks synchronise through the boards
@@ -13,6 +13,7 @@
 #include <mpi.h>
 
 #include "launch/comm/call.h"
+#include "launch/comm/shared_window.h"
 
 namespace atelier::comm {
 
@@ -51,12 +52,13 @@ class SharedSlots {
   struct alignas(128) Page {
     std::atomic<bool> last_word_taken;
   };
+  [[nodiscard]] std::size_t bytes_needed() const;
   [[nodiscard]] std::byte* slot(int rank, std::uint64_t ticket) const;
 
   int world_;
   std::size_t slot_bytes_;
-  MPI_Win window_ = MPI_WIN_NULL;
-  std::byte* base_ = nullptr;
+  SharedWindow window_;
+  std::byte* base_;
 };
 
 }  // namespace atelier::comm

@@ -155,7 +155,9 @@ class ThreadGroup::RankComm final : public HostComm {
  private:
   void exchange(const Task& task) override {
     const CallRecord& call = task.call;
-    hub_.slot(rank_, call.sequence).assign(task.in, task.in + task.in_bytes());
+    if (task.in != nullptr) {
+      hub_.slot(rank_, call.sequence).assign(task.in, task.in + task.in_bytes());
+    }
     hub_.meet(rank_, call, task.timeout);
     std::vector<const std::byte*> inputs;
     for (int rank = 0; rank < world(); ++rank) {
@@ -186,6 +188,7 @@ class ThreadGroup::RankComm final : public HostComm {
         std::memcpy(task.out, inputs[static_cast<std::size_t>(call.root)], task.in_bytes());
         return;
       case CallKind::kBarrier:
+      case CallKind::kAllocate:
         return;
     }
   }

@@ -1,4 +1,5 @@
-// Time of our host all-reduce beside MPI_Allreduce, interleaved so that both see the same machine:
+// Time of our host all-reduce, in memory of the caller and in allocated memory, beside
+// MPI_Allreduce; interleaved so that all see the same machine:
 //   mpirun -n 2 --bind-to none all_reduce_bench [SLOT_KIB]
 // Each size is verified first. Prints the median and the least of the slowest rank's times, in µs.
 #include <algorithm>
@@ -6,11 +7,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <span>
+#include <string>
 #include <vector>
 
 #include <mpi.h>
 
 #include "launch/base/error.h"
+#include "launch/base/text.h"
 #include "launch/comm/mpi_comm.h"
 
 namespace atelier::comm {
@@ -18,17 +22,17 @@ namespace {
 
 using Floats = std::vector<float>;
 
-void verify(Comm& comm, std::size_t count) {
-  Floats data(count);
-  for (std::size_t i = 0; i < count; ++i) {
+void verify(Comm& comm, std::span<float> data) {
+  for (std::size_t i = 0; i < data.size(); ++i) {
     data[i] = static_cast<float>(i % 1000) + static_cast<float>(comm.rank());
   }
-  comm.all_reduce({data.data(), count, DType::kFloat32}, ReduceOp::kSum);
+  comm.all_reduce({data.data(), data.size(), DType::kFloat32}, ReduceOp::kSum);
   const auto world = static_cast<float>(comm.world());
-  for (std::size_t i = 0; i < count; ++i) {
+  for (std::size_t i = 0; i < data.size(); ++i) {
     const float expected = world * static_cast<float>(i % 1000) + world * (world - 1) / 2;
     ATELIER_CHECK(data[i] == expected, "wrong sum");
   }
+  std::fill(data.begin(), data.end(), 0.0F);  // zeros stay finite over any number of sums
 }
 
 /// µs of one call on the slowest rank, over `inner` calls in a row.
@@ -45,37 +49,43 @@ double time_of(const std::function<void()>& call, int inner) {
   return slowest;
 }
 
-double median(std::vector<double> times) {
+std::string median_and_least(std::vector<double> times) {
   std::sort(times.begin(), times.end());
-  return times[times.size() / 2];
+  return text(fixed(times[times.size() / 2], 1), " (", fixed(times.front(), 1), ")");
 }
 
 void measure(Comm& comm, std::size_t bytes) {
   const std::size_t count = bytes / sizeof(float);
-  verify(comm, count);
-  Floats data(count, 0.0F);  // zeros stay finite over any number of sums
+  Floats plain(count);
   Floats other(count, 0.0F);
+  const std::span<float> allocated(reinterpret_cast<float*>(comm.allocate(bytes)), count);
+  verify(comm, plain);
+  verify(comm, allocated);
+  const std::vector<std::function<void()>> calls{
+      [&] {
+        comm.all_reduce({plain.data(), count, DType::kFloat32}, ReduceOp::kSum);
+      },
+      [&] {
+        comm.all_reduce({allocated.data(), count, DType::kFloat32}, ReduceOp::kSum);
+      },
+      [&] {
+        MPI_Allreduce(MPI_IN_PLACE, other.data(), static_cast<int>(count), MPI_FLOAT, MPI_SUM,
+                      MPI_COMM_WORLD);
+      }};
   const int rounds = bytes > (std::size_t{1} << 24) ? 31 : 101;
-  const int inner = std::max(1, static_cast<int>((std::size_t{1} << 18) / bytes));
-  std::vector<double> ours;
-  std::vector<double> theirs;
+  const int inner = std::clamp(static_cast<int>((std::size_t{1} << 18) / bytes), 1, 1000);
+  std::vector<std::vector<double>> times(calls.size());
   for (int round = 0; round < rounds; ++round) {
-    ours.push_back(time_of(
-        [&] {
-          comm.all_reduce({data.data(), count, DType::kFloat32}, ReduceOp::kSum);
-        },
-        std::min(inner, 1000)));
-    theirs.push_back(time_of(
-        [&] {
-          MPI_Allreduce(MPI_IN_PLACE, other.data(), static_cast<int>(count), MPI_FLOAT, MPI_SUM,
-                        MPI_COMM_WORLD);
-        },
-        std::min(inner, 1000)));
+    for (std::size_t i = 0; i < calls.size(); ++i) {
+      times[i].push_back(time_of(calls[i], inner));
+    }
   }
   if (comm.rank() == 0) {
-    std::printf("| %zu | %.1f (min %.1f) | %.1f (min %.1f) |\n", bytes, median(ours),
-                *std::min_element(ours.begin(), ours.end()), median(theirs),
-                *std::min_element(theirs.begin(), theirs.end()));
+    std::string row = text("| ", bytes, " |");
+    for (const std::vector<double>& of_one : times) {
+      row += text(" ", median_and_least(of_one), " |");
+    }
+    std::puts(row.c_str());
     std::fflush(stdout);
   }
 }
@@ -85,8 +95,10 @@ void run(std::size_t slot_bytes) {
   {
     MpiComm comm(session, {.slot_bytes = slot_bytes});
     if (comm.rank() == 0) {
-      std::printf("%d ranks, slots of %zu KiB\n| bytes | ours | MPI_Allreduce |\n|---|---|---|\n",
-                  comm.world(), slot_bytes / 1024);
+      std::printf(
+          "%d ranks, slots of %zu KiB\n| bytes | ours | ours, allocated | MPI_Allreduce |\n"
+          "|---|---|---|---|\n",
+          comm.world(), slot_bytes / 1024);
     }
     for (const std::size_t bytes : {std::size_t{4}, std::size_t{65'536}, std::size_t{1} << 20,
                                     std::size_t{7} << 20, std::size_t{32} << 20}) {

@@ -1,5 +1,6 @@
 #include "tests/unit/comm/comm_contract.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -175,6 +176,72 @@ TEST_P(CommContract, all_reduce_equals_the_reference_bit_for_bit) {
             << name_of(dtype) << " x " << count << ", op " << static_cast<int>(op);
       }
     });
+  });
+}
+
+TEST_P(CommContract, all_reduce_in_allocated_memory_equals_the_reference_too) {
+  run([](Comm& comm, Comm&) {
+    const std::size_t bytes = kLongest * sizeof(float) + 256;
+    std::byte* const memory = comm.allocate(bytes);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory) % 128, 0U);
+    EXPECT_TRUE(std::all_of(memory, memory + bytes, [](std::byte b) { return b == std::byte{}; }));
+    for_each_shape([&](DType dtype, std::size_t count) {
+      const std::vector<Bytes> inputs = all_inputs(comm.world(), count, dtype);
+      const Bytes& mine = inputs[static_cast<std::size_t>(comm.rank())];
+      for (const std::size_t offset : {std::size_t{0}, std::size_t{192}}) {
+        std::copy(mine.begin(), mine.end(), memory + offset);
+
+        comm.all_reduce({memory + offset, count, dtype}, ReduceOp::kSum);
+
+        const Bytes expected = reference(inputs, dtype, ReduceOp::kSum);
+        EXPECT_TRUE(std::equal(expected.begin(), expected.end(), memory + offset))
+            << name_of(dtype) << " x " << count << " at " << offset;
+      }
+    });
+  });
+}
+
+TEST_P(CommContract, allocated_memory_may_change_as_soon_as_a_call_returns) {
+  run([](Comm& comm, Comm&) {
+    constexpr std::size_t kCount = 100'000;
+    auto* const data =
+        reinterpret_cast<std::int64_t*>(comm.allocate(kCount * sizeof(std::int64_t)));
+    const std::int64_t world = comm.world();
+    bool whole = true;
+    for (std::int64_t step = 0; step < 50; ++step) {
+      std::fill_n(data, kCount, step + comm.rank());
+      comm.all_reduce({data, kCount, DType::kInt64}, ReduceOp::kSum);
+      const std::int64_t sum = world * step + world * (world - 1) / 2;
+      whole = whole && std::all_of(data, data + kCount, [&](auto value) { return value == sum; });
+    }
+    EXPECT_TRUE(whole);
+  });
+}
+
+TEST_P(CommContract, ranks_that_pass_different_places_are_named) {
+  run_and_break([](Comm& comm, Comm& agree) {
+    std::byte* const memory = comm.allocate(1024);
+    const bool odd = comm.world() > 1 && comm.rank() == comm.world() - 1;
+    const std::string error = comm_error([&] {
+      comm.all_reduce({memory + (odd ? 256 : 0), 8, DType::kFloat32}, ReduceOp::kSum);
+    });
+    if (comm.world() > 1) {
+      EXPECT_NE(error.find("region 1 + 256"), std::string::npos) << error;
+      EXPECT_NE(error.find(text("rank ", comm.world() - 1)), std::string::npos) << error;
+    }
+    agree.barrier();
+  });
+}
+
+TEST_P(CommContract, allocations_of_different_sizes_are_named) {
+  run_and_break([](Comm& comm, Comm& agree) {
+    const bool odd = comm.world() > 1 && comm.rank() == comm.world() - 1;
+    const std::string error =
+        comm_error([&] { static_cast<void>(comm.allocate(odd ? 2048 : 1024)); });
+    if (comm.world() > 1) {
+      EXPECT_NE(error.find("allocate(uint8 x 2048)"), std::string::npos) << error;
+    }
+    agree.barrier();
   });
 }
 
