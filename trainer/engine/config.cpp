@@ -17,6 +17,8 @@ constexpr std::int64_t kMostSteps = std::int64_t{1} << 40;
 void describe(ConfigFields& fields, TrainConfig& config) {
   fields.integer("train.steps", config.steps, {1, kMostSteps}, {"steps of the whole run", true});
   fields.integer("train.batch", config.batch, {1, 1 << 20}, {"images per step over all ranks"});
+  fields.integer("train.accumulation", config.accumulation, {1, 1 << 20},
+                 {"parts of a batch that pass through the nets in turn, to save memory"});
   fields.integer("seed", config.seed, {0}, {"decides weights, order, noise and augmentation"});
   fields.choice("train.precision", config.precision,
                 {{"auto", Precision::kAuto},

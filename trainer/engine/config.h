@@ -18,7 +18,8 @@ enum class Decay : std::uint8_t { kConstant, kLinear, kCosine };
 
 struct TrainConfig {
   std::int64_t steps = 5000;
-  std::int64_t batch = 64;  ///< images per step over all ranks
+  std::int64_t batch = 64;        ///< images per step over all ranks
+  std::int64_t accumulation = 1;  ///< parts of equal size that pass through the nets in turn
   std::int64_t seed = 0;
   Precision precision = Precision::kAuto;
   bool deterministic = false;

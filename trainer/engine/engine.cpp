@@ -18,33 +18,43 @@ NetValue& value_of(StepReport& report, const std::string& net) {
   return found != report.nets.end() ? *found : report.nets.emplace_back(NetValue{.net = net});
 }
 
-void record_terms(const objectives::Phase& phase, const objectives::Losses& losses,
+// `of_batches`: of each micro-batch.
+void record_terms(const objectives::Phase& phase, const std::vector<objectives::Losses>& of_batches,
                   StepReport& report) {
   for (const std::string& term : phase.terms) {
     LossValue value{.net = phase.net, .term = term};
-    for (const objectives::LossTerm& computed : losses.terms) {
-      if (computed.name != term) continue;
-      value.value = computed.value.item<double>();
-      value.present = true;
-      if (!std::isfinite(value.value)) ++value_of(report, phase.net).nonfinite_losses;
+    for (const objectives::Losses& losses : of_batches) {
+      for (const objectives::LossTerm& computed : losses.terms) {
+        if (computed.name != term) continue;
+        value.value += computed.value.item<double>() / static_cast<double>(of_batches.size());
+        value.present = true;
+      }
     }
+    if (!std::isfinite(value.value)) ++value_of(report, phase.net).nonfinite_losses;
     report.losses.push_back(std::move(value));
   }
 }
 
 }  // namespace
 
+double StepInput::images() const {
+  double sum = 0;
+  for (const MicroBatch& batch : micro_batches) {
+    sum += static_cast<double>(batch.position.global_batch);
+  }
+  return sum;
+}
+
 Engine::Engine(objectives::Objective& objective, comm::Comm& comm, const OptimizerConfig& optimizer,
                Precision precision)
     : objective_(&objective),
       comm_(&comm),
       batch_(comm),
-      gradients_(comm, optimizer.bucket_bytes),
       optimizer_(optimizer),
       precision_(precision) {
   ATELIER_CHECK(precision != Precision::kAuto, "auto is resolved by choose_precision");
   for (const objectives::NamedNet& named : objective.nets()) {
-    nets_.push_back(std::make_unique<TrainedNet>(named, type()));
+    nets_.push_back(std::make_unique<TrainedNet>(named, type(), comm, optimizer.bucket_bytes));
   }
 }
 
@@ -76,31 +86,42 @@ StepReport Engine::step(const StepInput& input, const StageListener& listener) {
   return report;
 }
 
-void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
-                       const StageListener& listener, StepReport& report) {
-  TrainedNet& trained = net(phase.net);
-  ATELIER_CHECK(static_cast<std::size_t>(phase.image_stream) < input.images_NCHW.size(),
+objectives::Losses Engine::differentiate(const objectives::Phase& phase, const MicroBatch& batch,
+                                         double share, const StageListener& listener) {
+  ATELIER_CHECK(static_cast<std::size_t>(phase.image_stream) < batch.images_NCHW.size(),
                 "a batch for each image stream");
-  // A phase differentiates with respect to its own net only: the others' weight gradients would be
-  // computed and thrown away.
-  for (const auto& other : nets_) other->flat().require_gradients(other.get() == &trained);
-  trained.flat().clear_gradients();
-
   listener(Stage::kForward);
   objectives::Losses losses;
   {
     const AutocastScope autocast(precision_ == Precision::kBFloat16);
     losses = objective_->losses(
-        phase, {.images_NCHW = input.images_NCHW[static_cast<std::size_t>(phase.image_stream)],
-                .position = input.position,
+        phase, {.images_NCHW = batch.images_NCHW[static_cast<std::size_t>(phase.image_stream)],
+                .position = batch.position,
                 .batch = batch_});
   }
   listener(Stage::kBackward);
-  losses.total.backward();
-  // A loss can overflow where its gradient does not; as a NaN in the gradient every rank sees it.
-  trained.flat().gradients().narrow(0, 0, 1).add_(losses.total.detach() * 0);
+  const at::Tensor total = share == 1.0 ? losses.total : losses.total * share;
+  net(phase.net).gradients().add_verdict(total);
+  total.backward();
+  losses.total.reset();  // and with it the graph
+  return losses;
+}
+
+void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
+                       const StageListener& listener, StepReport& report) {
+  ATELIER_CHECK(!input.micro_batches.empty(), "a step has images");
+  TrainedNet& trained = net(phase.net);
+  // A phase differentiates with respect to its own net only: the others' weight gradients would be
+  // computed and thrown away.
+  for (const auto& other : nets_) other->flat().require_gradients(other.get() == &trained);
+  trained.gradients().begin();
+  std::vector<objectives::Losses> losses;
+  const double share = 1.0 / static_cast<double>(input.micro_batches.size());
+  for (const MicroBatch& batch : input.micro_batches) {
+    losses.push_back(differentiate(phase, batch, share, listener));
+  }
   listener(Stage::kAllReduce);
-  report.reduced_bytes += gradients_.sum(trained.flat().gradients(), phase.net);
+  report.reduced_bytes += trained.gradients().finish();
 
   listener(Stage::kOptimizer);
   NetValue& value = value_of(report, phase.net);
@@ -108,7 +129,7 @@ void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
   value.gradient_norm = gradients.norm().item<double>();
   value.parameter_norm = trained.flat().weights().norm().item<double>();
   if (std::isfinite(value.gradient_norm)) {
-    const auto batch = static_cast<double>(input.position.global_batch);
+    const double batch = input.images();
     const double images = input.images_before + batch;
     trained.update(
         optimizer_,
@@ -146,7 +167,9 @@ PrecisionTrial choose_precision(Engine& engine, comm::Comm& comm, const StepInpu
   std::vector<TrainedNet::Snapshot> before;
   for (const auto& net : engine.nets()) before.push_back(net->snapshot());
   const auto ignore = [](Stage) {};
+  std::vector<MicroBatch> batches(input.micro_batches.begin(), input.micro_batches.end());
   StepInput trial_input = input;
+  trial_input.micro_batches = batches;
   const auto one_step = [&](Precision precision) {
     engine.set_precision(precision);
     const auto start = std::chrono::steady_clock::now();
@@ -156,7 +179,7 @@ PrecisionTrial choose_precision(Engine& engine, comm::Comm& comm, const StepInpu
   // Alternating, so that a machine that changes its speed treats both alike.
   std::array<double, 2> seconds{};
   for (int i = 0; i < kWarmUp + kMeasured; ++i) {
-    trial_input.position.step = i;
+    for (MicroBatch& batch : batches) batch.position.step = i;
     const std::array<double, 2> now{one_step(Precision::kFloat32), one_step(Precision::kBFloat16)};
     if (i < kWarmUp) continue;
     for (std::size_t k = 0; k < 2; ++k) seconds.at(k) += now.at(k) / kMeasured;

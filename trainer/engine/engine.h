@@ -15,7 +15,6 @@
 
 #include "launch/comm/comm.h"
 #include "trainer/engine/config.h"
-#include "trainer/engine/gradient_reducer.h"
 #include "trainer/engine/trained_net.h"
 #include "trainer/objectives/objective.h"
 
@@ -48,12 +47,22 @@ struct StepReport {
   bool updated = true;  ///< false: a value was not finite, and no weight was changed
 };
 
-struct StepInput {
-  objectives::Position position;
+/// Images that pass through the nets at once. Statistics of the batch (an optimal sigma, batch
+/// normalisation) are those of one micro-batch over all ranks.
+struct MicroBatch {
+  objectives::Position position;                 ///< its global_batch: images of this micro-batch
   std::span<const at::Tensor> images_NCHW = {};  ///< one per image stream of the objective
-  double images_before = 0;                      ///< images seen before this step, for schedules
+};
+
+struct StepInput {
+  /// In order; more than one where gradients are accumulated. Their losses are averaged: all are of
+  /// one size.
+  std::span<const MicroBatch> micro_batches = {};
+  double images_before = 0;  ///< images seen before this step, for schedules
   double images_total = 0;
   std::span<const double> flags = {};  ///< summed over ranks
+
+  [[nodiscard]] double images() const;  ///< of the step, over all ranks
 };
 
 class Engine {
@@ -77,6 +86,9 @@ class Engine {
 
  private:
   [[nodiscard]] TrainedNet& net(const std::string& name);
+  [[nodiscard]] objectives::Losses differentiate(const objectives::Phase& phase,
+                                                 const MicroBatch& batch, double share,
+                                                 const StageListener& listener);
   void run_phase(const objectives::Phase& phase, const StepInput& input,
                  const StageListener& listener, StepReport& report);
   void reduce_scalars(const StepInput& input, StepReport& report);
@@ -84,7 +96,6 @@ class Engine {
   objectives::Objective* objective_;
   comm::Comm* comm_;
   parallel::BatchReducer batch_;
-  GradientReducer gradients_;
   OptimizerConfig optimizer_;
   Precision precision_;
   std::vector<std::unique_ptr<TrainedNet>> nets_;

@@ -21,27 +21,33 @@ std::vector<std::int64_t> packed_strides(at::IntArrayRef shape) {
 
 }  // namespace
 
-FlatParameters::FlatParameters(networks::Net& net, at::ScalarType type) {
+FlatParameters::FlatParameters(networks::Net& net, at::ScalarType type, comm::Comm& comm) {
   const torch::NoGradGuard no_grad;
-  const std::int64_t alignment =
-      kAlignmentBytes / static_cast<std::int64_t>(c10::elementSize(type));
-  std::int64_t end = 0;
-  for (const auto& named : net.named_parameters()) {
-    const at::Tensor& parameter = named.value();
-    slots_.push_back(
-        {named.key(), end, parameter.sizes().vec(), packed_strides(parameter.sizes())});
-    parameters_.push_back(parameter);
-    end = round_up(end + parameter.numel(), alignment);
+  const auto element_bytes = static_cast<std::int64_t>(c10::elementSize(type));
+  std::int64_t end = kVerdict;
+  std::int64_t trained_end = end;
+  for (const bool frozen : {false, true}) {
+    for (const auto& named : net.named_parameters()) {
+      const at::Tensor& parameter = named.value();
+      if (parameter.requires_grad() == frozen) continue;
+      slots_.push_back(
+          {named.key(), end, parameter.sizes().vec(), packed_strides(parameter.sizes())});
+      parameters_.push_back(parameter);
+      end = round_up(end + parameter.numel(), kAlignmentBytes / element_bytes);
+    }
+    if (!frozen) {
+      trained_slots_ = slots_.size();
+      trained_end = end;
+    }
   }
   weights_ = torch::zeros({end}, type);
-  gradients_ = torch::zeros({end}, type);
+  std::byte* const shared = comm.allocate(static_cast<std::size_t>(trained_end * element_bytes));
+  gradients_ = torch::from_blob(shared, {trained_end}, type);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     const at::Tensor values = view(weights_, slots_[i]);
     values.copy_(parameters_[i]);
     parameters_[i].set_data(values);
-    gradient_views_.push_back(view(gradients_, slots_[i]));
   }
-  clear_gradients();
 }
 
 std::int64_t FlatParameters::parameters() const {
@@ -54,16 +60,8 @@ at::Tensor FlatParameters::view(const at::Tensor& flat, const Slot& slot) {
   return flat.as_strided(slot.shape, slot.strides, slot.offset);
 }
 
-void FlatParameters::clear_gradients() {
-  gradients_.zero_();
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    at::Tensor& gradient = parameters_[i].mutable_grad();
-    if (!gradient.is_same(gradient_views_[i])) gradient = gradient_views_[i];
-  }
-}
-
 void FlatParameters::require_gradients(bool required) {
-  for (at::Tensor& parameter : parameters_) parameter.requires_grad_(required);
+  for (std::size_t i = 0; i < trained_slots_; ++i) parameters_[i].requires_grad_(required);
 }
 
 }  // namespace atelier::engine

@@ -1,7 +1,7 @@
 // All parameters of a net in one buffer. Optimizer, all-reduce, average, norm, hash and checkpoint
 // are then one call each on one tensor. The net's parameters become views: 4-D weights in
-// channels_last order, each at a 64-byte offset; gradients live in a second buffer of the same
-// layout, where autograd accumulates in place. Thread safety: one thread.
+// channels_last order, each at a 64-byte offset. Gradients have a second buffer of the same layout,
+// in memory that the communicator reduces in place. Thread safety: one thread.
 #pragma once
 
 #include <string>
@@ -9,12 +9,17 @@
 
 #include <torch/torch.h>
 
+#include "launch/comm/comm.h"
 #include "trainer/networks/net.h"
 
 namespace atelier::engine {
 
 class FlatParameters {
  public:
+  /// Elements at the start of each buffer that belong to no parameter. In gradients they carry the
+  /// verdict on the loss (gradient_buckets.h), in weights they are zero.
+  static constexpr std::int64_t kVerdict = 16;
+
   struct Slot {
     std::string name;  ///< as the module tree names it: "encoder.convolutions.0.weight"
     std::int64_t offset;
@@ -22,27 +27,32 @@ class FlatParameters {
     std::vector<std::int64_t> strides;
   };
 
-  /// Moves the values of `net` into the flat buffer, converted to `type`.
-  /// Lifetime: shares ownership of the parameters, not of the net.
-  FlatParameters(networks::Net& net, at::ScalarType type);
+  /// Moves the values of `net` into the flat buffer, converted to `type`. Parameters that require
+  /// no gradient now are frozen: they come last and have no gradients. Lifetime: shares ownership
+  /// of the parameters, not of the net; `comm` outlives it. Collective: all ranks.
+  FlatParameters(networks::Net& net, at::ScalarType type, comm::Comm& comm);
 
   [[nodiscard]] const at::Tensor& weights() const { return weights_; }
+  /// Shapes: [trained().numel()].
   [[nodiscard]] const at::Tensor& gradients() const { return gradients_; }
+  /// The weights that are not frozen: the first part of weights().
+  [[nodiscard]] at::Tensor trained() const { return weights_.narrow(0, 0, gradients_.numel()); }
+  /// Trained ones first, each group in the order of the module tree.
   [[nodiscard]] const std::vector<Slot>& slots() const { return slots_; }
+  [[nodiscard]] std::size_t trained_slots() const { return trained_slots_; }
+  [[nodiscard]] at::Tensor& parameter(std::size_t slot) { return parameters_[slot]; }
   [[nodiscard]] std::int64_t parameters() const;
 
   /// The part of `flat` that `slot` names, in the parameter's own shape. `flat` has this layout.
   [[nodiscard]] static at::Tensor view(const at::Tensor& flat, const Slot& slot);
 
-  /// Zeros the gradients and re-attaches the views where something has replaced them.
-  void clear_gradients();
-  /// Whether autograd shall compute gradients for this net's weights.
+  /// Whether autograd shall compute gradients for the weights that are not frozen.
   void require_gradients(bool required);
 
  private:
   std::vector<Slot> slots_;
   std::vector<at::Tensor> parameters_;
-  std::vector<at::Tensor> gradient_views_;
+  std::size_t trained_slots_ = 0;
   at::Tensor weights_;
   at::Tensor gradients_;
 };

@@ -6,11 +6,13 @@
 
 namespace atelier::engine {
 
-TrainedNet::TrainedNet(const objectives::NamedNet& named, at::ScalarType type)
+TrainedNet::TrainedNet(const objectives::NamedNet& named, at::ScalarType type, comm::Comm& comm,
+                       std::int64_t bucket_bytes)
     : name_(named.name),
-      flat_(*named.net, type),
-      first_moment_(torch::zeros_like(flat_.weights())),
-      second_moment_(torch::zeros_like(flat_.weights())),
+      flat_(*named.net, type, comm),
+      gradients_(flat_, comm, named.name, bucket_bytes),
+      first_moment_(torch::zeros_like(flat_.gradients())),
+      second_moment_(torch::zeros_like(flat_.gradients())),
       steps_(torch::zeros({1}, torch::kLong)) {
   if (named.averaged) average_ = flat_.weights().clone();
 }
@@ -18,32 +20,35 @@ TrainedNet::TrainedNet(const objectives::NamedNet& named, at::ScalarType type)
 void TrainedNet::update(const OptimizerConfig& config, double learning_rate, double decay) {
   const torch::NoGradGuard no_grad;
   steps_.add_(1);
-  at::_fused_adam_({flat_.weights()}, {flat_.gradients()}, {first_moment_}, {second_moment_}, {},
+  at::_fused_adam_({flat_.trained()}, {flat_.gradients()}, {first_moment_}, {second_moment_}, {},
                    {steps_.to(torch::kFloat).squeeze(0)}, learning_rate, config.beta1, config.beta2,
                    /*weight_decay=*/0.0, config.epsilon, /*amsgrad=*/false, /*maximize=*/false);
   if (averaged()) average_.lerp_(flat_.weights(), 1.0 - decay);
 }
 
-std::vector<StateTensor> TrainedNet::named_views(const at::Tensor& flat,
-                                                 const std::string& prefix) const {
+std::vector<StateTensor> TrainedNet::named_views(const at::Tensor& flat, const std::string& prefix,
+                                                 std::size_t slots) const {
   std::vector<StateTensor> views;
-  for (const FlatParameters::Slot& slot : flat_.slots()) {
+  for (std::size_t i = 0; i < slots; ++i) {
+    const FlatParameters::Slot& slot = flat_.slots()[i];
     views.push_back({prefix + slot.name, FlatParameters::view(flat, slot)});
   }
   return views;
 }
 
 std::vector<StateTensor> TrainedNet::weight_state() const {
-  return named_views(flat_.weights(), name_ + ".");
+  return named_views(flat_.weights(), name_ + ".", flat_.slots().size());
 }
 
 std::vector<StateTensor> TrainedNet::average_state() const {
-  return averaged() ? named_views(average_, name_ + ".") : std::vector<StateTensor>();
+  return averaged() ? named_views(average_, name_ + ".", flat_.slots().size())
+                    : std::vector<StateTensor>();
 }
 
 std::vector<StateTensor> TrainedNet::optimizer_state() const {
-  std::vector<StateTensor> state = named_views(first_moment_, name_ + ".first_moment.");
-  for (StateTensor& second : named_views(second_moment_, name_ + ".second_moment.")) {
+  const std::size_t slots = flat_.trained_slots();
+  std::vector<StateTensor> state = named_views(first_moment_, name_ + ".first_moment.", slots);
+  for (StateTensor& second : named_views(second_moment_, name_ + ".second_moment.", slots)) {
     state.push_back(std::move(second));
   }
   state.push_back({name_ + ".steps", steps_});

@@ -11,6 +11,7 @@
 
 #include "trainer/engine/config.h"
 #include "trainer/engine/flat_parameters.h"
+#include "trainer/engine/gradient_buckets.h"
 #include "trainer/objectives/objective.h"
 
 namespace atelier::engine {
@@ -24,11 +25,14 @@ struct StateTensor {
 
 class TrainedNet {
  public:
-  TrainedNet(const objectives::NamedNet& named, at::ScalarType type);
+  /// Lifetime: `comm` outlives it. Collective: all ranks.
+  TrainedNet(const objectives::NamedNet& named, at::ScalarType type, comm::Comm& comm,
+             std::int64_t bucket_bytes);
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] FlatParameters& flat() { return flat_; }
   [[nodiscard]] const FlatParameters& flat() const { return flat_; }
+  [[nodiscard]] GradientBuckets& gradients() { return gradients_; }
   [[nodiscard]] bool averaged() const { return average_.defined(); }
 
   /// One Adam step with the gradients now in the flat buffer, then the average.
@@ -49,12 +53,15 @@ class TrainedNet {
   void swap_average();
 
  private:
+  /// Views of the first `slots` slots.
   [[nodiscard]] std::vector<StateTensor> named_views(const at::Tensor& flat,
-                                                     const std::string& prefix) const;
+                                                     const std::string& prefix,
+                                                     std::size_t slots) const;
   [[nodiscard]] std::vector<at::Tensor> everything() const;
 
   std::string name_;
   FlatParameters flat_;
+  GradientBuckets gradients_;
   at::Tensor first_moment_;
   at::Tensor second_moment_;
   at::Tensor average_;

@@ -100,6 +100,7 @@ class Training {
   void choose_precision();
   void announce();
 
+  [[nodiscard]] at::Tensor next_images(data::Loader& loader);
   [[nodiscard]] engine::StepInput fetch();
   void step();
   void observe(const engine::StepReport& report);
@@ -115,6 +116,10 @@ class Training {
     return step_ % interval == 0 || step_ == config_.train.steps;
   }
   [[nodiscard]] const ScheduleConfig& schedule() const { return config_.schedule; }
+  /// Images over all ranks that pass through the nets at once.
+  [[nodiscard]] std::uint64_t micro_batch() const {
+    return static_cast<std::uint64_t>(config_.train.batch / config_.train.accumulation);
+  }
 
   const TrainRequest& request_;
   const RunConfig& config_;
@@ -129,13 +134,14 @@ class Training {
   std::optional<Monitor> monitor_;
   std::optional<Evaluation> evaluation_;
   std::vector<std::unique_ptr<data::Loader>> loaders_;
-  data::SlotRange slots_;
-  std::vector<at::Tensor> images_;  // of the step, one per stream
-  double flag_ = 0;                 // this rank was asked to stop
-  bool stopping_ = false;           // some rank was
-  std::int64_t step_ = 0;           // steps done
-  std::int64_t first_step_ = 0;     // of this attempt
-  double training_seconds_ = 0;     // in steps, over all attempts
+  data::SlotRange slots_;                        // of this rank in a micro-batch
+  std::vector<std::vector<at::Tensor>> images_;  // of the step, by micro-batch and stream
+  std::vector<engine::MicroBatch> micro_batches_;
+  double flag_ = 0;              // this rank was asked to stop
+  bool stopping_ = false;        // some rank was
+  std::int64_t step_ = 0;        // steps done
+  std::int64_t first_step_ = 0;  // of this attempt
+  double training_seconds_ = 0;  // in steps, over all attempts
   std::vector<IndicatorValue> indicators_;
   std::vector<std::string> counters_;  // of the attempt before, per rank
 };
@@ -151,12 +157,17 @@ Training::Training(const TrainRequest& request, const Services& services)
   require_same_run(with_.comm, request, dataset_);
   objective_ = objectives::make_objective(config_.model, config_.objective, geometry_,
                                           static_cast<std::uint64_t>(config_.train.seed));
-  slots_ = data::slots_of(static_cast<std::uint64_t>(config_.train.batch),
-                          {.rank = with_.comm.rank(), .world = with_.comm.world()});
-  if (slots_.count == 0) {
-    throw ConfigError(text("train.batch is ", config_.train.batch, ", but ", with_.comm.world(),
-                           " ranks need at least one image each."),
-                      "Use fewer ranks or a larger batch.");
+  if (config_.train.batch % config_.train.accumulation != 0) {
+    throw ConfigError(text("train.batch is ", config_.train.batch, ", which train.accumulation = ",
+                           config_.train.accumulation, " does not divide."),
+                      "Accumulate over parts of equal size.");
+  }
+  slots_ = data::slots_of(micro_batch(), {.rank = with_.comm.rank(), .world = with_.comm.world()});
+  if (micro_batch() < static_cast<std::uint64_t>(with_.comm.world())) {
+    throw ConfigError(text("train.batch is ", config_.train.batch, " in ",
+                           config_.train.accumulation, " part(s), but ", with_.comm.world(),
+                           " ranks need at least one image each of every part."),
+                      "Use fewer ranks, a larger batch or less accumulation.");
   }
 }
 
@@ -261,11 +272,11 @@ void Training::require_compatible(const RunState& state) const {
 void Training::start_loaders() {
   for (int stream = 0; stream < image_streams(*objective_); ++stream) {
     data::LoaderOptions options;
-    options.batch = static_cast<std::uint64_t>(config_.train.batch);
+    options.batch = micro_batch();
     options.shard = {.rank = with_.comm.rank(), .world = with_.comm.world()};
     options.seed = static_cast<std::uint64_t>(config_.train.seed);
     options.stream = static_cast<std::uint64_t>(stream);
-    options.first_step = static_cast<std::uint64_t>(step_);
+    options.first_step = static_cast<std::uint64_t>(step_ * config_.train.accumulation);
     loaders_.push_back(std::make_unique<data::Loader>(dataset_, data::Split::kTrain, options));
   }
 }
@@ -299,27 +310,35 @@ void Training::announce() {
                       "'."));
 }
 
+at::Tensor Training::next_images(data::Loader& loader) {
+  if (monitor_) monitor_->timer().enter(Phase::kDataWait);
+  const data::Batch batch = loader.next();
+  if (monitor_) monitor_->timer().enter(Phase::kH2d);
+  if (!schedule().flip) return engine::to_images(batch.images_NHWC, geometry_, engine_->type());
+  return engine::to_flipped_images(batch.images_NHWC, geometry_, engine_->type(),
+                                   {.seed = static_cast<std::uint64_t>(config_.train.seed),
+                                    .epochs = batch.epochs,
+                                    .ids = batch.ids});
+}
+
 engine::StepInput Training::fetch() {
   images_.clear();
-  for (const auto& loader : loaders_) {
-    if (monitor_) monitor_->timer().enter(Phase::kDataWait);
-    const data::Batch batch = loader->next();
-    if (monitor_) monitor_->timer().enter(Phase::kH2d);
-    images_.push_back(
-        schedule().flip
-            ? engine::to_flipped_images(batch.images_NHWC, geometry_, engine_->type(),
-                                        {.seed = static_cast<std::uint64_t>(config_.train.seed),
-                                         .epochs = batch.epochs,
-                                         .ids = batch.ids})
-            : engine::to_images(batch.images_NHWC, geometry_, engine_->type()));
+  micro_batches_.clear();
+  for (std::int64_t part = 0; part < config_.train.accumulation; ++part) {
+    auto& streams = images_.emplace_back();
+    for (const auto& loader : loaders_) streams.push_back(next_images(*loader));
+    const std::uint64_t first = static_cast<std::uint64_t>(part) * micro_batch() + slots_.first;
+    micro_batches_.push_back(
+        {.position = {.seed = static_cast<std::uint64_t>(config_.train.seed),
+                      .step = step_,
+                      .first_slot = static_cast<std::int64_t>(first),
+                      .local_batch = static_cast<std::int64_t>(slots_.count),
+                      .global_batch = static_cast<std::int64_t>(micro_batch())},
+         .images_NCHW = {}});
   }
+  for (std::size_t i = 0; i < images_.size(); ++i) micro_batches_[i].images_NCHW = images_[i];
   const auto batch = static_cast<double>(config_.train.batch);
-  return {.position = {.seed = static_cast<std::uint64_t>(config_.train.seed),
-                       .step = step_,
-                       .first_slot = static_cast<std::int64_t>(slots_.first),
-                       .local_batch = static_cast<std::int64_t>(slots_.count),
-                       .global_batch = config_.train.batch},
-          .images_NCHW = images_,
+  return {.micro_batches = micro_batches_,
           .images_before = batch * static_cast<double>(step_),
           .images_total = batch * static_cast<double>(config_.train.steps),
           .flags = {&flag_, 1}};
@@ -361,8 +380,9 @@ void Training::observe(const engine::StepReport& report) {
   metrics.set(Family::kDataQueueBatches, static_cast<double>(loading.ready));
   metrics.set(Family::kDataQueueCapacity, static_cast<double>(loading.capacity));
   metrics.set_total(Family::kDataReadBytes, static_cast<double>(loading.bytes_read));
-  training_seconds_ += monitor_->finish_step(report, step_, epoch, slots_.count,
-                                             static_cast<std::uint64_t>(config_.train.batch));
+  training_seconds_ += monitor_->finish_step(
+      report, step_, epoch, slots_.count * static_cast<std::uint64_t>(config_.train.accumulation),
+      static_cast<std::uint64_t>(config_.train.batch));
   if (step_ - first_step_ == 1 || step_ % kDeadlineSteps == 0) set_deadline();
   if (report.updated) return;
 

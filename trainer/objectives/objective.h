@@ -26,7 +26,7 @@ struct Position {
   std::int64_t step = 0;
   std::int64_t first_slot = 0;
   std::int64_t local_batch = 0;
-  std::int64_t global_batch = 0;
+  std::int64_t global_batch = 0;  ///< images over all ranks that pass through the nets at once
 };
 
 /// Standard normals for the slots of `at`, a function of (seed, stream, step, slot) alone.

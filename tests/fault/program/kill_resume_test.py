@@ -68,8 +68,8 @@ class KillAndResume(ProgramTest):
         for family in FAMILIES:
             self.check_kills(family, 2)
 
-    def check_stop(self, family, ranks, number):
-        schedule = SCHEDULE | {"train__steps": STOP_STEPS, "checkpoint__steps": STOP_STEPS}
+    def check_stop(self, family, ranks, number, **settings):
+        schedule = SCHEDULE | {"train__steps": STOP_STEPS, "checkpoint__steps": STOP_STEPS} | settings
         reference = self.undisturbed(family, ranks, schedule)
         run = self.folder / f"{family}-{ranks}-{number.name}"
         job = self.start_training(family, run, ranks=ranks, **schedule)
@@ -86,7 +86,7 @@ class KillAndResume(ProgramTest):
             self.assert_same_ending(run, reference)
 
     def test_usr2_to_mpirun_saves_and_ends_with_75(self):
-        self.check_stop("gan", 2, signal.SIGUSR2)
+        self.check_stop("gan", 2, signal.SIGUSR2, train__accumulation=2)
 
     def test_every_stop_signal_to_one_process_saves_and_ends_with_75(self):
         for family, number in zip(FAMILIES, (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)):

@@ -27,6 +27,7 @@ using tests::Recipe;
 using tests::Trainee;
 
 const networks::Geometry kGeometry{3, 16, 16};
+constexpr std::int64_t kBucketBytes = 4096;
 
 std::shared_ptr<networks::Discriminator> discriminator() {
   at::set_num_threads(1);  // small tensors, shared cores
@@ -52,11 +53,12 @@ TEST(FlatParameters, keep_values_in_aligned_channels_last_views) {
     const auto net = discriminator();
     const auto before = copies(*net);
 
-    const FlatParameters flat(*net, type);
+    comm::SelfComm comm;
+    const FlatParameters flat(*net, type, comm);
 
     const auto parameters = net->named_parameters();
     ASSERT_EQ(flat.slots().size(), before.size());
-    std::int64_t end = 0;
+    std::int64_t end = FlatParameters::kVerdict;
     for (std::size_t i = 0; i < before.size(); ++i) {
       const FlatParameters::Slot& slot = flat.slots()[i];
       const at::Tensor& parameter = parameters[i].value();
@@ -77,7 +79,8 @@ TEST(FlatParameters, keep_values_in_aligned_channels_last_views) {
 
 TEST(FlatParameters, writing_the_buffer_writes_the_net) {
   const auto net = discriminator();
-  FlatParameters flat(*net, torch::kFloat);
+  comm::SelfComm comm;
+  FlatParameters flat(*net, torch::kFloat, comm);
   const at::Tensor x = torch::rand({2, 3, 16, 16});
 
   {
@@ -97,40 +100,135 @@ at::Tensor penalised(networks::Discriminator& net, const at::Tensor& images) {
   return logits.exp().mean() + slope.square().sum();
 }
 
-TEST(FlatParameters, gradients_accumulate_in_the_buffer_also_after_double_backward) {
+TEST(FlatParameters, frozen_parameters_come_last_and_have_no_gradients) {
+  const auto net = discriminator();
+  net->named_parameters()["convolutions.0.weight"].requires_grad_(false);
+  comm::SelfComm comm;
+
+  FlatParameters flat(*net, torch::kFloat, comm);
+
+  EXPECT_EQ(flat.trained_slots() + 1, flat.slots().size());
+  EXPECT_EQ(flat.slots().back().name, "convolutions.0.weight");
+  EXPECT_EQ(flat.gradients().numel(), flat.slots().back().offset);
+  flat.require_gradients(false);
+  flat.require_gradients(true);
+  EXPECT_FALSE(net->named_parameters()["convolutions.0.weight"].requires_grad());
+  EXPECT_TRUE(net->named_parameters()["convolutions.0.bias"].requires_grad());
+}
+
+// ---- GradientBuckets
+
+struct Bucketed {
+  Bucketed(networks::Net& net, at::ScalarType type, comm::Comm& comm,
+           std::int64_t bucket_bytes = kBucketBytes)
+      : flat(net, type, comm), buckets(flat, comm, "D", bucket_bytes) {}
+  [[nodiscard]] at::Tensor gradient(std::size_t slot) const {
+    return FlatParameters::view(flat.gradients(), flat.slots()[slot]);
+  }
+  FlatParameters flat;
+  GradientBuckets buckets;
+};
+
+TEST(GradientBuckets, backwards_of_a_phase_add_up_with_gradient_penalties_counted_once) {
   const auto plain = discriminator();
   plain->to(torch::kDouble);
   const auto net = discriminator();
-  FlatParameters flat(*net, torch::kDouble);
+  comm::SelfComm comm;
+  Bucketed bucketed(*net, torch::kDouble, comm);
   const at::Tensor x = torch::rand({4, 3, 16, 16}, torch::kDouble);
   const auto expected = torch::autograd::grad({penalised(*plain, x)}, plain->parameters());
 
-  for (const double times : {1.0, 2.0}) {
-    penalised(*net, x).backward();
+  for (const double backwards : {2.0, 1.0}) {  // the second phase has to forget the first
+    bucketed.buckets.begin();
+    for (int i = 0; i < backwards; ++i) penalised(*net, x).backward();
+    EXPECT_EQ(bucketed.buckets.finish(), 0);
+
     for (std::size_t i = 0; i < expected.size(); ++i) {
-      const at::Tensor found = FlatParameters::view(flat.gradients(), flat.slots()[i]);
-      EXPECT_TRUE(found.allclose(times * expected[i], 1e-10, 1e-13)) << flat.slots()[i].name;
-      EXPECT_EQ(net->parameters()[i].grad().data_ptr(), found.data_ptr());
+      EXPECT_TRUE(bucketed.gradient(i).allclose(backwards * expected[i], 1e-10, 1e-13))
+          << bucketed.flat.slots()[i].name;
+      EXPECT_FALSE(net->parameters()[i].grad().defined()) << "kept a second copy";
     }
   }
 }
 
-TEST(FlatParameters, clearing_takes_back_gradients_that_were_replaced) {
+TEST(GradientBuckets, parameters_that_no_backward_reached_have_a_gradient_of_zero) {
   const auto net = discriminator();
-  FlatParameters flat(*net, torch::kFloat);
-  const at::Tensor x = torch::rand({4, 3, 16, 16});
-  net->zero_grad(/*set_to_none=*/true);
-  net->forward(x).sum().backward();
-  EXPECT_EQ(flat.gradients().abs().sum().item<float>(), 0);  // went elsewhere
+  comm::SelfComm comm;
+  Bucketed bucketed(*net, torch::kFloat, comm);
+  bucketed.flat.gradients().fill_(7);
 
-  flat.clear_gradients();
-  net->forward(x).sum().backward();
+  bucketed.buckets.begin();
+  net->named_parameters()["convolutions.0.weight"].sum().backward();
+  bucketed.buckets.finish();
 
-  for (std::size_t i = 0; i < flat.slots().size(); ++i) {
-    EXPECT_GT(FlatParameters::view(flat.gradients(), flat.slots()[i]).norm().item<float>(), 0);
+  for (std::size_t i = 0; i < bucketed.flat.slots().size(); ++i) {
+    const bool used = bucketed.flat.slots()[i].name == "convolutions.0.weight";
+    EXPECT_EQ(bucketed.gradient(i).min().item<float>(), used ? 1 : 0);
+    EXPECT_EQ(bucketed.gradient(i).max().item<float>(), used ? 1 : 0);
   }
-  flat.require_gradients(false);
-  EXPECT_FALSE(net->forward(x).requires_grad());
+}
+
+TEST(GradientBuckets, frozen_parameters_stay_as_they_are) {
+  const auto net = discriminator();
+  at::Tensor frozen = net->named_parameters()["convolutions.0.weight"];
+  frozen.requires_grad_(false);
+  const at::Tensor before = frozen.clone();
+  comm::SelfComm comm;
+  TrainedNet trained({.name = "D", .net = net, .averaged = true}, torch::kFloat, comm,
+                     kBucketBytes);
+
+  trained.gradients().begin();
+  net->forward(torch::rand({4, 3, 16, 16})).sum().backward();
+  trained.gradients().finish();
+  trained.update({}, 1e-2, 0.5);
+
+  EXPECT_TRUE(net->named_parameters()["convolutions.0.weight"].equal(before));
+  EXPECT_EQ(trained.weight_state().size(), trained.average_state().size());
+  EXPECT_EQ(trained.optimizer_state().size(), 2 * (trained.weight_state().size() - 1) + 1);
+}
+
+TEST(GradientBuckets, bucket_size_changes_calls_but_no_bits) {
+  const at::Tensor x = torch::rand({6, 3, 16, 16});
+  std::mutex mutex;
+  std::vector<std::string> sums;
+  std::vector<std::uint64_t> calls;
+  for (const std::int64_t bucket_bytes : {1, 1000, 20'000, 1 << 20}) {
+    comm::run_ranks(3, [&](comm::Comm& comm) {
+      const auto net = discriminator();
+      Bucketed bucketed(*net, torch::kFloat, comm, bucket_bytes);
+      const std::uint64_t before = comm.sequence();
+      bucketed.buckets.begin();
+      net->forward(x.narrow(0, 2 * comm.rank(), 2)).exp().sum().backward();
+
+      const std::int64_t moved = bucketed.buckets.finish();
+
+      EXPECT_EQ(moved, static_cast<std::int64_t>(bucketed.flat.gradients().nbytes()));
+      EXPECT_EQ(comm.sequence() - before, bucketed.buckets.buckets());
+      const std::lock_guard lock(mutex);
+      sums.push_back(bytes_of(bucketed.flat.gradients()));
+      calls.push_back(bucketed.buckets.buckets());
+    });
+  }
+  for (const std::string& sum : sums) EXPECT_TRUE(sum == sums.front());
+  EXPECT_EQ(calls.front(), 5U) << "a bucket per parameter";
+  EXPECT_EQ(calls.back(), 1U);
+}
+
+TEST(GradientBuckets, an_infinite_loss_reaches_every_rank) {
+  comm::run_ranks(2, [](comm::Comm& comm) {
+    const auto net = discriminator();
+    Bucketed bucketed(*net, torch::kFloat, comm);
+    bucketed.buckets.begin();
+    const double loss = comm.rank() == 1 ? std::numeric_limits<double>::infinity() : 1.0;
+    bucketed.buckets.add_verdict(torch::tensor(loss));
+    bucketed.buckets.finish();
+    EXPECT_FALSE(std::isfinite(bucketed.flat.gradients().norm().item<double>()));
+
+    bucketed.buckets.begin();
+    bucketed.buckets.add_verdict(torch::tensor(1.0));
+    bucketed.buckets.finish();
+    EXPECT_EQ(bucketed.flat.gradients().norm().item<double>(), 0);
+  });
 }
 
 // ---- TrainedNet
@@ -161,7 +259,9 @@ TEST(TrainedNet, a_hundred_steps_follow_torchs_adam) {
   for (at::Tensor& tensor : reference) tensor.requires_grad_(true);
   torch::optim::Adam optimizer(reference,
                                torch::optim::AdamOptions(2e-3).betas({0.8, 0.95}).eps(1e-8));
-  TrainedNet trained({.name = "D", .net = net, .averaged = false}, torch::kFloat);
+  comm::SelfComm comm;
+  TrainedNet trained({.name = "D", .net = net, .averaged = false}, torch::kFloat, comm,
+                     kBucketBytes);
 
   for (int step = 0; step < 100; ++step) {
     const auto gradients = random_like(reference);
@@ -192,7 +292,9 @@ TEST(TrainedNet, one_flat_step_is_the_fused_step_tensor_by_tensor) {
   torch::manual_seed(2);
   const auto net = discriminator();
   auto weights = copies(*net);
-  TrainedNet trained({.name = "D", .net = net, .averaged = false}, torch::kFloat);
+  comm::SelfComm comm;
+  TrainedNet trained({.name = "D", .net = net, .averaged = false}, torch::kFloat, comm,
+                     kBucketBytes);
   std::vector<at::Tensor> first, second, steps;
   for (const at::Tensor& w : weights) {
     first.push_back(torch::zeros_like(w));
@@ -223,7 +325,9 @@ TEST(TrainedNet, one_flat_step_is_the_fused_step_tensor_by_tensor) {
 
 TEST(TrainedNet, average_is_the_exponential_one_of_the_weights) {
   torch::manual_seed(3);
-  TrainedNet trained({.name = "D", .net = discriminator(), .averaged = true}, torch::kDouble);
+  comm::SelfComm comm;
+  TrainedNet trained({.name = "D", .net = discriminator(), .averaged = true}, torch::kDouble, comm,
+                     kBucketBytes);
   at::Tensor expected = trained.flat().weights().clone();
   for (const double decay : {0.0, 0.3, 0.9, 0.999}) {
     trained.flat().gradients().copy_(torch::randn_like(expected));
@@ -239,7 +343,9 @@ TEST(TrainedNet, average_is_the_exponential_one_of_the_weights) {
 }
 
 TEST(TrainedNet, state_is_named_and_writable) {
-  TrainedNet trained({.name = "D", .net = discriminator(), .averaged = true}, torch::kFloat);
+  comm::SelfComm comm;
+  TrainedNet trained({.name = "D", .net = discriminator(), .averaged = true}, torch::kFloat, comm,
+                     kBucketBytes);
   const std::size_t slots = trained.flat().slots().size();
   const auto optimizer = trained.optimizer_state();
 
@@ -385,28 +491,6 @@ TEST(Images, flips_are_a_function_of_seed_epoch_and_id) {
   EXPECT_NE(flipped(2, 0, ids), all);
 }
 
-// ---- GradientReducer
-
-TEST(GradientReducer, bucket_size_changes_calls_but_no_bits) {
-  constexpr std::int64_t kCount = 1000;
-  torch::manual_seed(4);
-  const at::Tensor parts = torch::randn({3, kCount});
-  const at::Tensor expected = parts[0] + parts[1] + parts[2];  // in rank order
-  for (const std::int64_t bucket_bytes : {1, 4, 64, 1004, 4000, 1 << 20}) {
-    comm::run_ranks(3, [&](comm::Comm& comm) {
-      const at::Tensor flat = parts[comm.rank()].clone();
-
-      const std::int64_t moved = GradientReducer(comm, bucket_bytes).sum(flat, "D");
-
-      EXPECT_TRUE(flat.equal(expected));
-      EXPECT_EQ(moved, kCount * 4);
-      const std::int64_t per_bucket = std::max<std::int64_t>(1, bucket_bytes / 4);
-      EXPECT_EQ(comm.sequence(),
-                static_cast<std::uint64_t>((kCount + per_bucket - 1) / per_bucket));
-    });
-  }
-}
-
 // ---- Engine
 
 TEST(Engine, a_phase_trains_its_own_net_on_all_its_parameters) {
@@ -446,12 +530,11 @@ TEST(Engine, reports_norms_terms_flags_and_bytes) {
   for (const int world : {1, 3}) {
     comm::run_ranks(world, [&](comm::Comm& comm) {
       Trainee trainee({.family = Family::kGan}, comm);
-      auto batch = trainee.batch(1);  // no penalties
-      batch.input.images_NCHW = batch.images_NCHW;
+      const auto batch = trainee.batch(1);  // no penalties
       const std::vector<double> flags{1, static_cast<double>(comm.rank())};
-      batch.input.flags = flags;
+      batch->input.flags = flags;
 
-      const StepReport report = trainee.core().step(batch.input, [](Stage) {});
+      const StepReport report = trainee.core().step(batch->input, [](Stage) {});
 
       EXPECT_TRUE(report.updated);
       ASSERT_EQ(report.losses.size(), 4U);
@@ -477,7 +560,7 @@ TEST(Engine, a_poisoned_weight_on_one_rank_changes_no_weight_on_any) {
       Trainee trainee({.family = family, .precision = Precision::kFloat32}, comm);
       static_cast<void>(record(trainee, 2));
       TrainedNet& victim = *trainee.core().nets().back();
-      if (comm.rank() == 1) victim.flat().weights()[3] = std::nan("");
+      if (comm.rank() == 1) victim.flat().weights()[FlatParameters::kVerdict + 3] = std::nan("");
       const std::string before = trainee.bytes();
 
       const StepReport report = trainee.step(2);
@@ -531,23 +614,26 @@ class Scripted final : public objectives::Objective {
   std::vector<objectives::Phase> phases_{{.net = "V", .image_stream = 0, .terms = {"loss"}}};
 };
 
+StepReport step_alone(Engine& engine, std::int64_t global_batch) {
+  const at::Tensor images = torch::zeros({1});
+  const MicroBatch batch{.position = {.global_batch = global_batch}, .images_NCHW = {&images, 1}};
+  return engine.step({.micro_batches = {&batch, 1}, .images_total = 100}, [](Stage) {});
+}
+
 TEST(Engine, an_infinite_loss_with_finite_gradients_changes_no_weight) {
   const double infinity = std::numeric_limits<double>::infinity();
   comm::run_ranks(2, [&](comm::Comm& comm) {
     const double extra = comm.rank() == 1 ? infinity : 0;
     Scripted objective([&](const at::Tensor& w) { return w.square().sum() + extra; });
     Engine engine(objective, comm, {}, Precision::kFloat32);
-    const at::Tensor images = torch::zeros({1});
 
-    const StepReport report = engine.step(
-        {.position = {.global_batch = 2}, .images_NCHW = {&images, 1}, .images_total = 100},
-        [](Stage) {});
+    const StepReport report = step_alone(engine, 2);
 
     EXPECT_FALSE(report.updated);
     EXPECT_EQ(report.nets.at(0).net, "V");
     EXPECT_EQ(report.nets.at(0).nonfinite_losses, 1);
     EXPECT_EQ(report.nets.at(0).nonfinite_gradients, 1);
-    EXPECT_EQ(engine.nets()[0]->flat().weights()[0].item<float>(), 1);
+    EXPECT_EQ(engine.nets()[0]->weight_state()[0].value[0][0].item<float>(), 1);
   });
 }
 
@@ -555,22 +641,33 @@ TEST(Engine, a_step_sums_what_the_ranks_computed) {
   comm::run_ranks(4, [](comm::Comm& comm) {
     Scripted objective([&](const at::Tensor& w) { return (comm.rank() + 1) * w.sum(); });
     Engine engine(objective, comm, {}, Precision::kFloat64);
-    const at::Tensor images = torch::zeros({1});
 
-    const StepReport report = engine.step(
-        {.position = {.global_batch = 4}, .images_NCHW = {&images, 1}, .images_total = 100},
-        [](Stage) {});
+    const StepReport report = step_alone(engine, 4);
 
     EXPECT_DOUBLE_EQ(report.losses.at(0).value, 10 * 4);
     EXPECT_DOUBLE_EQ(report.nets.at(0).gradient_norm, 20);
   });
 }
 
+TEST(Engine, micro_batches_of_an_image_mean_are_one_batch) {
+  comm::SelfComm comm;
+  for (const Family family : {Family::kAutoencoder, Family::kGan}) {  // no batch-global terms
+    SCOPED_TRACE(tests::name_of(family));
+    Trainee whole({.family = family, .batch = 12}, comm);
+    Trainee parts({.family = family, .batch = 4, .accumulation = 3}, comm);
+
+    EXPECT_EQ(tests::first_difference(record(parts, 20), record(whole, 20), 1e-9), "");
+  }
+}
+
 TEST(Engine, a_missing_image_stream_is_a_defect_of_the_caller) {
   comm::SelfComm comm;
   Scripted objective([](const at::Tensor& w) { return w.sum(); });
   Engine engine(objective, comm, {}, Precision::kFloat32);
+  const MicroBatch no_images{.position = {.global_batch = 1}};
   EXPECT_THROW(static_cast<void>(engine.step({}, [](Stage) {})), InternalError);
+  EXPECT_THROW(static_cast<void>(engine.step({.micro_batches = {&no_images, 1}}, [](Stage) {})),
+               InternalError);
   EXPECT_THROW(Engine(objective, comm, {}, Precision::kAuto), InternalError);
   EXPECT_THROW(engine.set_precision(Precision::kFloat64), InternalError);
 }
@@ -595,10 +692,8 @@ TEST(ChoosePrecision, decides_together_and_restores_every_bit) {
     Trainee trainee({.family = Family::kGan, .precision = Precision::kFloat32}, comm);
     static_cast<void>(record(trainee, 3));
     const std::string before = trainee.bytes();
-    auto batch = trainee.batch(3);
-    batch.input.images_NCHW = batch.images_NCHW;
 
-    const PrecisionTrial trial = choose_precision(trainee.core(), comm, batch.input);
+    const PrecisionTrial trial = choose_precision(trainee.core(), comm, trainee.batch(3)->input);
 
     EXPECT_TRUE(trainee.bytes() == before);
     EXPECT_EQ(trainee.core().precision(), trial.chosen);

@@ -59,25 +59,34 @@ Trainee::Trainee(const Recipe& recipe, comm::Comm& comm)
   at::set_num_threads(1);  // ranks share the cores
 }
 
-Trainee::Batch Trainee::batch(std::int64_t step) const {
+std::unique_ptr<Trainee::Batch> Trainee::batch(std::int64_t step) const {
   const std::int64_t begin = recipe_.batch * comm_->rank() / comm_->world();
   const std::int64_t end = recipe_.batch * (comm_->rank() + 1) / comm_->world();
-  Batch batch;
-  for (const int stream : {0, 1}) {
-    std::vector<std::uint8_t> bytes;
-    for (std::int64_t slot = begin; slot < end; ++slot) {
-      const auto image = image_bytes(stream, step, slot);
-      bytes.insert(bytes.end(), image.begin(), image.end());
+  auto batch = std::make_unique<Batch>();
+  for (std::int64_t micro = 0; micro < recipe_.accumulation; ++micro) {
+    const std::int64_t first = micro * recipe_.batch + begin;
+    auto& streams = batch->images_NCHW.emplace_back();
+    for (const int stream : {0, 1}) {
+      std::vector<std::uint8_t> bytes;
+      for (std::int64_t slot = first; slot < first + end - begin; ++slot) {
+        const auto image = image_bytes(stream, step, slot);
+        bytes.insert(bytes.end(), image.begin(), image.end());
+      }
+      streams.push_back(engine::to_images(bytes, kGeometry, engine_.type()));
     }
-    batch.images_NCHW.push_back(engine::to_images(bytes, kGeometry, engine_.type()));
+    batch->micro_batches.push_back({.position = {.seed = kSeed,
+                                                 .step = step,
+                                                 .first_slot = first,
+                                                 .local_batch = end - begin,
+                                                 .global_batch = recipe_.batch}});
   }
-  batch.input.position = {.seed = kSeed,
-                          .step = step,
-                          .first_slot = begin,
-                          .local_batch = end - begin,
-                          .global_batch = recipe_.batch};
-  batch.input.images_before = static_cast<double>(step * recipe_.batch);
-  batch.input.images_total = static_cast<double>(recipe_.total_steps * recipe_.batch);
+  for (std::size_t i = 0; i < batch->micro_batches.size(); ++i) {
+    batch->micro_batches[i].images_NCHW = batch->images_NCHW[i];
+  }
+  const std::int64_t images = recipe_.batch * recipe_.accumulation;
+  batch->input.micro_batches = batch->micro_batches;
+  batch->input.images_before = static_cast<double>(step * images);
+  batch->input.images_total = static_cast<double>(recipe_.total_steps * images);
   return batch;
 }
 
@@ -86,9 +95,7 @@ engine::StepReport Trainee::step(std::int64_t step) {
 }
 
 engine::StepReport Trainee::step(std::int64_t step, const engine::StageListener& listener) {
-  Batch now = batch(step);
-  now.input.images_NCHW = now.images_NCHW;
-  return engine_.step(now.input, listener);
+  return engine_.step(batch(step)->input, listener);
 }
 
 std::string Trainee::bytes() {

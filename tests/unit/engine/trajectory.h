@@ -19,6 +19,7 @@ struct Recipe {
   std::int64_t batch = 13;  ///< on 2, 3 and 4 ranks no rank's share is that of all others
   double learning_rate = 1e-3;
   std::int64_t total_steps = 200;
+  std::int64_t accumulation = 1;  ///< micro-batches of `batch` images per step
 };
 
 [[nodiscard]] std::string name_of(objectives::Family family);
@@ -29,12 +30,13 @@ class Trainee {
   /// Lifetime: `comm` outlives it.
   Trainee(const Recipe& recipe, comm::Comm& comm);
 
-  /// The step's images and position for this rank.
+  /// The step's images and positions for this rank; what `input` points to lives in the rest.
   struct Batch {
-    std::vector<at::Tensor> images_NCHW;
+    std::vector<std::vector<at::Tensor>> images_NCHW;  ///< by micro-batch and stream
+    std::vector<engine::MicroBatch> micro_batches;
     engine::StepInput input;
   };
-  [[nodiscard]] Batch batch(std::int64_t step) const;
+  [[nodiscard]] std::unique_ptr<Batch> batch(std::int64_t step) const;
   /// Collective: all ranks.
   engine::StepReport step(std::int64_t step);
   engine::StepReport step(std::int64_t step, const engine::StageListener& listener);

@@ -13,10 +13,17 @@ namespace {
 
 using objectives::Family;
 
-class WorldSizes : public ::testing::TestWithParam<Family> {
+struct Case {
+  Family family;
+  std::int64_t accumulation;
+};
+
+class WorldSizes : public ::testing::TestWithParam<Case> {
  protected:
   [[nodiscard]] Recipe recipe(engine::Precision precision) const {
-    return {.family = GetParam(), .precision = precision};
+    return {.family = GetParam().family,
+            .precision = precision,
+            .accumulation = GetParam().accumulation};
   }
 };
 
@@ -108,9 +115,17 @@ TEST_P(WorldSizes, reruns_are_byte_equal_and_ranks_are_replicas) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, WorldSizes,
-                         ::testing::Values(Family::kAutoencoder, Family::kVae, Family::kGan),
-                         [](const auto& test) { return name_of(test.param); });
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  for (const Family family : {Family::kAutoencoder, Family::kVae, Family::kGan}) {
+    for (const std::int64_t accumulation : {1, 2}) all.push_back({family, accumulation});
+  }
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, WorldSizes, ::testing::ValuesIn(cases()), [](const auto& test) {
+  return name_of(test.param.family) + (test.param.accumulation > 1 ? "_accumulating" : "");
+});
 
 }  // namespace
 }  // namespace atelier::tests
