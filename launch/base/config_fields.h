@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -59,6 +60,9 @@ class ConfigFields {
   virtual void integer(std::string_view key, std::int64_t& value, IntRange range,
                        FieldInfo info) = 0;
   virtual void real(std::string_view key, double& value, RealRange range, FieldInfo info) = 0;
+  /// A number that may stay unset; `doc` says what holds then.
+  virtual void optional_real(std::string_view key, std::optional<double>& value, RealRange range,
+                             FieldInfo info) = 0;
   virtual void boolean(std::string_view key, bool& value, FieldInfo info) = 0;
   virtual void string(std::string_view key, std::string& value, FieldInfo info) = 0;
   /// A string that must be one of `names`.

@@ -72,6 +72,7 @@ std::string to_toml(const FieldValue& value) {
   if (const auto* whole = std::get_if<std::int64_t>(&value)) return text(*whole);
   if (const auto* number = std::get_if<double>(&value)) return print_real(*number);
   if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
+  if (std::holds_alternative<std::monostate>(value)) return "unset";
   return print_string(std::get<std::string>(value));
 }
 
@@ -120,6 +121,11 @@ void FieldLister::integer(std::string_view key, std::int64_t& value, IntRange ra
 
 void FieldLister::real(std::string_view key, double& value, RealRange range, FieldInfo info) {
   add(key, value, info).real_range = range;
+}
+
+void FieldLister::optional_real(std::string_view key, std::optional<double>& value, RealRange range,
+                                FieldInfo info) {
+  add(key, value ? FieldValue(*value) : FieldValue(std::monostate{}), info).real_range = range;
 }
 
 void FieldLister::boolean(std::string_view key, bool& value, FieldInfo info) {

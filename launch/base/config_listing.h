@@ -15,7 +15,8 @@
 
 namespace atelier {
 
-using FieldValue = std::variant<std::int64_t, double, bool, std::string>;
+/// std::monostate: an optional value that is not set.
+using FieldValue = std::variant<std::int64_t, double, bool, std::string, std::monostate>;
 
 struct ConfigField {
   std::string key;
@@ -27,7 +28,8 @@ struct ConfigField {
   bool may_change_on_resume = false;
 };
 
-/// The value as TOML: strings quoted, doubles in the fewest digits that read back the same bits.
+/// The value as TOML: strings quoted, doubles in the fewest digits that read back the same bits,
+/// what is not set as "unset", which is no TOML.
 [[nodiscard]] std::string to_toml(const FieldValue& value);
 
 /// Whether an end of the range is more than the type's own limit.
@@ -44,6 +46,8 @@ class FieldLister final : public ConfigFields {
  public:
   void integer(std::string_view key, std::int64_t& value, IntRange range, FieldInfo info) override;
   void real(std::string_view key, double& value, RealRange range, FieldInfo info) override;
+  void optional_real(std::string_view key, std::optional<double>& value, RealRange range,
+                     FieldInfo info) override;
   void boolean(std::string_view key, bool& value, FieldInfo info) override;
   void string(std::string_view key, std::string& value, FieldInfo info) override;
   void name(std::string_view key, std::string& value, std::span<const std::string_view> names,

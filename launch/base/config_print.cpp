@@ -1,6 +1,7 @@
 #include "launch/base/config_print.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include <nlohmann/json.hpp>
 
@@ -29,7 +30,15 @@ std::vector<std::string> tables(std::span<const ConfigField> fields) {
 }
 
 ordered_json to_json(const FieldValue& value) {
-  return std::visit([](const auto& plain) { return ordered_json(plain); }, value);
+  return std::visit(
+      [](const auto& plain) -> ordered_json {
+        if constexpr (std::is_same_v<decltype(plain), const std::monostate&>) {
+          return nullptr;
+        } else {
+          return plain;
+        }
+      },
+      value);
 }
 
 std::string_view type_name(const ConfigField& field) {
@@ -55,7 +64,8 @@ std::string config_toml(std::span<const ConfigField> fields) {
     for (const ConfigField& field : fields) {
       if (table_of(field.key) != table) continue;
       out += text("# ", field.doc, " (", expectation(field), ")\n");
-      out += text(last_word(field.key), " = ", to_toml(field.value), "\n");
+      const bool unset = std::holds_alternative<std::monostate>(field.value);
+      out += text(unset ? "# " : "", last_word(field.key), " = ", to_toml(field.value), "\n");
     }
   }
   return out;

@@ -26,6 +26,7 @@ std::string_view last_word(std::string_view key) { return key.substr(key.rfind('
 
 /// Whether the field's own value keeps the field's promise.
 bool is_within(const ConfigField& field) {
+  if (std::holds_alternative<std::monostate>(field.value)) return true;
   if (field.int_range) {
     const auto value = std::get<std::int64_t>(field.value);
     return value >= field.int_range->min && value <= field.int_range->max;
@@ -46,7 +47,9 @@ bool take_type(const FieldValue& value, ConfigField& field) {
     field.value = static_cast<double>(*whole);
     return true;
   }
-  if (value.index() != field.value.index()) return false;
+  const bool fills_a_number =
+      std::holds_alternative<std::monostate>(field.value) && std::holds_alternative<double>(value);
+  if (value.index() != field.value.index() && !fills_a_number) return false;
   field.value = value;
   return true;
 }
@@ -159,6 +162,14 @@ void ConfigReader::real(std::string_view key, double& value, RealRange range, Fi
   FieldLister one;
   one.real(key, value, range, info);
   value = std::get<double>(impl_->read(one.take().front()));
+}
+
+void ConfigReader::optional_real(std::string_view key, std::optional<double>& value,
+                                 RealRange range, FieldInfo info) {
+  FieldLister one;
+  one.optional_real(key, value, range, info);
+  const FieldValue& found = impl_->read(one.take().front());
+  if (const auto* number = std::get_if<double>(&found)) value = *number;
 }
 
 void ConfigReader::boolean(std::string_view key, bool& value, FieldInfo info) {

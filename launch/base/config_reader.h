@@ -38,6 +38,8 @@ class ConfigReader final : public ConfigFields {
 
   void integer(std::string_view key, std::int64_t& value, IntRange range, FieldInfo info) override;
   void real(std::string_view key, double& value, RealRange range, FieldInfo info) override;
+  void optional_real(std::string_view key, std::optional<double>& value, RealRange range,
+                     FieldInfo info) override;
   void boolean(std::string_view key, bool& value, FieldInfo info) override;
   void string(std::string_view key, std::string& value, FieldInfo info) override;
   void name(std::string_view key, std::string& value, std::span<const std::string_view> names,

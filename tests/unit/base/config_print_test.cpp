@@ -97,6 +97,38 @@ TEST(ConfigToml, tables_are_whole_even_when_described_in_pieces) {
   EXPECT_EQ(again.c, 6);
 }
 
+struct OptionalConfig {
+  std::optional<double> rate;
+};
+void describe(ConfigFields& fields, OptionalConfig& config) {
+  fields.optional_real("net.rate", config.rate, positive(), {"of the net; unset: the general one"});
+}
+
+TEST(ConfigToml, optional_numbers_stay_unset_until_someone_sets_them) {
+  const auto read = [](std::vector<std::string> overrides) {
+    return read_config<OptionalConfig>({{}, std::move(overrides)});
+  };
+  EXPECT_FALSE(read({}).rate);
+  EXPECT_EQ(read({"net.rate=0.5"}).rate, 0.5);
+  EXPECT_EQ(read({"net.rate=2"}).rate, 2.0);
+  for (const char* wrong : {"net.rate=0.0", "net.rate=true", "net.rate=x"}) {
+    EXPECT_THROW((void)read({wrong}), ConfigError) << wrong;
+  }
+
+  for (const OptionalConfig& config : {OptionalConfig{}, OptionalConfig{0.1}}) {
+    const auto fields = list_fields(config);
+    const auto again = read_config<OptionalConfig>({{{"run", config_toml(fields)}}, {}});
+    EXPECT_EQ(again.rate, config.rate);
+    EXPECT_TRUE(differences(flatten(fields), list_fields(again)).empty());
+  }
+  EXPECT_THAT(config_toml(list_fields(OptionalConfig{})), HasSubstr("# rate = unset"));
+  EXPECT_THAT(schema_json(list_fields(OptionalConfig{})), HasSubstr("\"default\": null"));
+  EXPECT_EQ(differences(flatten(list_fields(OptionalConfig{})), list_fields(OptionalConfig{2.0}))
+                .at(0)
+                .before,
+            "unset");
+}
+
 TEST(ConfigToml, numbers_no_configuration_may_hold_are_defects) {
   EXPECT_THROW((void)to_toml(FieldValue(std::nan(""))), InternalError);
 }
