@@ -11,6 +11,8 @@ namespace {
 
 constexpr double kRampUp = 0.05;
 constexpr std::int64_t kMostSteps = std::int64_t{1} << 40;
+constexpr RealRange kBeta1{0.0, 0.9999};
+constexpr RealRange kBeta2{0.0, 0.999999};
 
 }  // namespace
 
@@ -30,14 +32,26 @@ void describe(ConfigFields& fields, TrainConfig& config) {
                  {"pins every choice that is otherwise measured, so that reruns are byte-equal"});
   fields.integer("train.threads", config.threads, {1, 1024},
                  {"compute threads of each rank", true});
+  fields.integer("train.skip_budget", config.skip_budget, {0},
+                 {"steps of a run that may be skipped because values are not finite", true});
 }
 
 void describe(ConfigFields& fields, OptimizerConfig& config) {
+  fields.choice("optimizer.kind", config.kind,
+                {{"adam", OptimizerKind::kAdam},
+                 {"adamw", OptimizerKind::kAdamW},
+                 {"sgd", OptimizerKind::kSgd}},
+                {"adamw: Adam with decoupled weight decay; sgd: with momentum"});
   fields.real("optimizer.learning_rate", config.learning_rate, positive(),
-              {"of Adam, for the global batch", true});
-  fields.real("optimizer.beta1", config.beta1, {0.0, 0.9999}, {"decay of Adam's first moment"});
-  fields.real("optimizer.beta2", config.beta2, {0.0, 0.999999}, {"decay of Adam's second moment"});
+              {"for the global batch", true});
+  fields.real("optimizer.beta1", config.beta1, kBeta1, {"decay of Adam's first moment"});
+  fields.real("optimizer.beta2", config.beta2, kBeta2, {"decay of Adam's second moment"});
   fields.real("optimizer.epsilon", config.epsilon, positive(), {"added to the root in Adam"});
+  fields.real("optimizer.weight_decay", config.weight_decay, {0.0, 1.0},
+              {"pull of the weights to zero", true});
+  fields.real("optimizer.momentum", config.momentum, {0.0, 0.9999}, {"of sgd"});
+  fields.real("optimizer.clip_norm", config.clip_norm, non_negative(),
+              {"longest gradient of a net, longer ones are scaled down; 0: any length", true});
   fields.integer("optimizer.warmup_images", config.warmup_images, {0},
                  {"images over which the learning rate rises from 0", true});
   fields.choice(
@@ -52,6 +66,22 @@ void describe(ConfigFields& fields, OptimizerConfig& config) {
                  {"half life of the weight average"});
   fields.integer("optimizer.bucket_bytes", config.bucket_bytes, {1024, std::int64_t{1} << 30},
                  {"gradients are all-reduced in pieces of this size"});
+  DiscriminatorOptimizerConfig& own = config.discriminator;
+  fields.optional_real("optimizer.discriminator.learning_rate", own.learning_rate, positive(),
+                       {"of the discriminator; unset: optimizer.learning_rate", true});
+  fields.optional_real("optimizer.discriminator.beta1", own.beta1, kBeta1,
+                       {"of the discriminator; unset: optimizer.beta1"});
+  fields.optional_real("optimizer.discriminator.beta2", own.beta2, kBeta2,
+                       {"of the discriminator; unset: optimizer.beta2"});
+}
+
+OptimizerConfig OptimizerConfig::of_net(std::string_view net) const {
+  OptimizerConfig own = *this;
+  if (net != "D") return own;
+  own.learning_rate = discriminator.learning_rate.value_or(learning_rate);
+  own.beta1 = discriminator.beta1.value_or(beta1);
+  own.beta2 = discriminator.beta2.value_or(beta2);
+  return own;
 }
 
 const char* name_of(Precision precision) {

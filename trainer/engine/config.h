@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string_view>
 
 #include "launch/base/config_fields.h"
 
@@ -23,21 +25,39 @@ struct TrainConfig {
   std::int64_t seed = 0;
   Precision precision = Precision::kAuto;
   bool deterministic = false;
-  std::int64_t threads = 1;  ///< compute threads of each rank
+  std::int64_t threads = 1;      ///< compute threads of each rank
+  std::int64_t skip_budget = 5;  ///< steps without an update, for values that are not finite
+};
+
+enum class OptimizerKind : std::uint8_t { kAdam, kAdamW, kSgd };
+
+/// What a discriminator may have of its own.
+struct DiscriminatorOptimizerConfig {
+  std::optional<double> learning_rate;
+  std::optional<double> beta1;
+  std::optional<double> beta2;
 };
 
 /// Learning rates are those of the global batch and never rescale themselves.
 struct OptimizerConfig {
+  OptimizerKind kind = OptimizerKind::kAdam;
   double learning_rate = 1e-3;
   double beta1 = 0.9;
   double beta2 = 0.99;
   double epsilon = 1e-8;
+  double weight_decay = 0.0;
+  double momentum = 0.9;   ///< of SGD
+  double clip_norm = 0.0;  ///< longest gradient of a net; 0: any length
   std::int64_t warmup_images = 6400;
   Decay decay = Decay::kLinear;
   double decay_from = 0.5;    ///< share of the run after which the rate falls
   double final_factor = 0.0;  ///< of the learning rate, at the end
   std::int64_t ema_half_life_images = 44000;
   std::int64_t bucket_bytes = 4 << 20;  ///< gradients are all-reduced in pieces of this size
+  DiscriminatorOptimizerConfig discriminator;
+
+  /// With what the net has of its own in place of the general values.
+  [[nodiscard]] OptimizerConfig of_net(std::string_view net) const;
 };
 
 void describe(ConfigFields& fields, TrainConfig& config);

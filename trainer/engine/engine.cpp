@@ -54,7 +54,7 @@ Engine::Engine(objectives::Objective& objective, comm::Comm& comm, const Optimiz
       precision_(precision) {
   ATELIER_CHECK(precision != Precision::kAuto, "auto is resolved by choose_precision");
   for (const objectives::NamedNet& named : objective.nets()) {
-    nets_.push_back(std::make_unique<TrainedNet>(named, type(), comm, optimizer.bucket_bytes));
+    nets_.push_back(std::make_unique<TrainedNet>(named, type(), comm, optimizer));
   }
 }
 
@@ -126,24 +126,48 @@ void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
   listener(Stage::kOptimizer);
   NetValue& value = value_of(report, phase.net);
   const at::Tensor& gradients = trained.flat().gradients();
-  value.gradient_norm = gradients.norm().item<double>();
-  value.parameter_norm = trained.flat().weights().norm().item<double>();
+  value.gradient_norm = norm_of(gradients);
+  value.parameter_norm = norm_of(trained.flat().weights());
   if (std::isfinite(value.gradient_norm)) {
     const double batch = input.images();
     const double images = input.images_before + batch;
-    trained.update(
-        optimizer_,
-        optimizer_.learning_rate * learning_rate_factor(optimizer_, images, input.images_total),
-        average_decay(optimizer_, images, batch));
+    const double factor = learning_rate_factor(optimizer_, images, input.images_total);
+    trained.update(trained.learning_rate() * factor, value.gradient_norm,
+                   average_decay(optimizer_, images, batch));
   } else {
     // The sum over ranks is the same everywhere, so every rank comes to this verdict alone.
     // A norm can overflow where no value does; that counts as one.
-    value.nonfinite_gradients = std::max<std::int64_t>(
-        1, torch::isfinite(gradients).logical_not().sum().item<std::int64_t>());
+    value.nonfinite_gradients = std::max<std::int64_t>(1, count_non_finite(gradients));
     report.updated = false;
+    report.non_finite.push_back(explain(phase, input));
   }
   listener(Stage::kMetrics);
   record_terms(phase, losses, report);
+}
+
+Finding Engine::search(const objectives::Phase& phase, const StepInput& input) {
+  TrainedNet& trained = net(phase.net);
+  trained.gradients().begin();
+  std::vector<at::Tensor> images;
+  std::vector<objectives::Losses> losses;
+  for (const MicroBatch& batch : input.micro_batches) {
+    images.push_back(batch.images_NCHW[static_cast<std::size_t>(phase.image_stream)]);
+    // On every rank, whatever it may find: losses can hold collectives.
+    losses.push_back(differentiate(phase, batch, 1.0, [](Stage) {}));
+  }
+  for (const Finding& found : {look_at_images(images), look_at_weights(nets_),
+                               look_at_losses(phase, losses), look_at_gradients(trained.flat())}) {
+    if (found.suspect != Suspect::kNone) return found;
+  }
+  return {};
+}
+
+NonFinite Engine::explain(const objectives::Phase& phase, const StepInput& input) {
+  const Culprit culprit = find_culprit(*comm_, search(phase, input));
+  return {.net = phase.net,
+          .what = name_of(culprit.finding, phase, nets_),
+          .rank = culprit.rank,
+          .values = culprit.finding.values};
 }
 
 void Engine::reduce_scalars(const StepInput& input, StepReport& report) {

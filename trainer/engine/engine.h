@@ -15,6 +15,7 @@
 
 #include "launch/comm/comm.h"
 #include "trainer/engine/config.h"
+#include "trainer/engine/non_finite.h"
 #include "trainer/engine/trained_net.h"
 #include "trainer/objectives/objective.h"
 
@@ -44,7 +45,8 @@ struct StepReport {
   std::vector<NetValue> nets;
   std::vector<double> flags;  ///< sums over ranks of what the caller passed in
   std::int64_t reduced_bytes = 0;
-  bool updated = true;  ///< false: a value was not finite, and no weight was changed
+  bool updated = true;  ///< false: some net was left as it was, since a value was not finite
+  std::vector<NonFinite> non_finite;  ///< what was found about each such net
 };
 
 /// Images that pass through the nets at once. Statistics of the batch (an optimal sigma, batch
@@ -89,6 +91,9 @@ class Engine {
   [[nodiscard]] objectives::Losses differentiate(const objectives::Phase& phase,
                                                  const MicroBatch& batch, double share,
                                                  const StageListener& listener);
+  /// Computes the phase once more, on this rank alone. Collective: all ranks (batch statistics).
+  [[nodiscard]] Finding search(const objectives::Phase& phase, const StepInput& input);
+  [[nodiscard]] NonFinite explain(const objectives::Phase& phase, const StepInput& input);
   void run_phase(const objectives::Phase& phase, const StepInput& input,
                  const StageListener& listener, StepReport& report);
   void reduce_scalars(const StepInput& input, StepReport& report);

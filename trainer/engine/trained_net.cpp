@@ -1,29 +1,27 @@
 #include "trainer/engine/trained_net.h"
 
-#include <ATen/ops/_fused_adam.h>
-
 #include "launch/base/error.h"
+#include "launch/base/text.h"
 
 namespace atelier::engine {
 
 TrainedNet::TrainedNet(const objectives::NamedNet& named, at::ScalarType type, comm::Comm& comm,
-                       std::int64_t bucket_bytes)
+                       const OptimizerConfig& config)
     : name_(named.name),
       flat_(*named.net, type, comm),
-      gradients_(flat_, comm, named.name, bucket_bytes),
-      first_moment_(torch::zeros_like(flat_.gradients())),
-      second_moment_(torch::zeros_like(flat_.gradients())),
-      steps_(torch::zeros({1}, torch::kLong)) {
+      gradients_(flat_, comm, named.name, config.bucket_bytes),
+      config_(config.of_net(named.name)),
+      optimizer_(make_optimizer(config_, flat_.gradients())) {
   if (named.averaged) average_ = flat_.weights().clone();
 }
 
-void TrainedNet::update(const OptimizerConfig& config, double learning_rate, double decay) {
+void TrainedNet::update(double learning_rate, double gradient_norm, double average_decay) {
   const torch::NoGradGuard no_grad;
-  steps_.add_(1);
-  at::_fused_adam_({flat_.trained()}, {flat_.gradients()}, {first_moment_}, {second_moment_}, {},
-                   {steps_.to(torch::kFloat).squeeze(0)}, learning_rate, config.beta1, config.beta2,
-                   /*weight_decay=*/0.0, config.epsilon, /*amsgrad=*/false, /*maximize=*/false);
-  if (averaged()) average_.lerp_(flat_.weights(), 1.0 - decay);
+  const bool too_long = config_.clip_norm > 0 && gradient_norm > config_.clip_norm;
+  optimizer_->update(flat_, average_,
+                     {.learning_rate = learning_rate,
+                      .gradient_scale = too_long ? config_.clip_norm / gradient_norm : 1.0,
+                      .average_decay = average_decay});
 }
 
 std::vector<StateTensor> TrainedNet::named_views(const at::Tensor& flat, const std::string& prefix,
@@ -46,17 +44,20 @@ std::vector<StateTensor> TrainedNet::average_state() const {
 }
 
 std::vector<StateTensor> TrainedNet::optimizer_state() const {
-  const std::size_t slots = flat_.trained_slots();
-  std::vector<StateTensor> state = named_views(first_moment_, name_ + ".first_moment.", slots);
-  for (StateTensor& second : named_views(second_moment_, name_ + ".second_moment.", slots)) {
-    state.push_back(std::move(second));
+  std::vector<StateTensor> state;
+  for (const Optimizer::Moment& moment : optimizer_->moments()) {
+    const std::string prefix = text(name_, ".", moment.name, ".");
+    for (StateTensor& view : named_views(moment.value, prefix, flat_.trained_slots())) {
+      state.push_back(std::move(view));
+    }
   }
-  state.push_back({name_ + ".steps", steps_});
+  state.push_back({name_ + ".steps", optimizer_->steps()});
   return state;
 }
 
 std::vector<at::Tensor> TrainedNet::everything() const {
-  std::vector<at::Tensor> all{flat_.weights(), first_moment_, second_moment_, steps_};
+  std::vector<at::Tensor> all{flat_.weights(), optimizer_->steps()};
+  for (const Optimizer::Moment& moment : optimizer_->moments()) all.push_back(moment.value);
   if (averaged()) all.push_back(average_);
   return all;
 }

@@ -1,6 +1,5 @@
-// A net together with all that training keeps for it: flat weights and gradients, Adam's moments
-// (Kingma and Ba 2015), and the weight average. Adam runs as ATen's fused kernel on the one flat
-// tensor. Thread safety: one thread.
+// A net together with all that training keeps for it: flat weights and gradients, the optimizer
+// with its moments, and the weight average. Thread safety: one thread.
 #pragma once
 
 #include <memory>
@@ -12,6 +11,7 @@
 #include "trainer/engine/config.h"
 #include "trainer/engine/flat_parameters.h"
 #include "trainer/engine/gradient_buckets.h"
+#include "trainer/engine/optimizer.h"
 #include "trainer/objectives/objective.h"
 
 namespace atelier::engine {
@@ -27,7 +27,7 @@ class TrainedNet {
  public:
   /// Lifetime: `comm` outlives it. Collective: all ranks.
   TrainedNet(const objectives::NamedNet& named, at::ScalarType type, comm::Comm& comm,
-             std::int64_t bucket_bytes);
+             const OptimizerConfig& config);
 
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] FlatParameters& flat() { return flat_; }
@@ -35,8 +35,11 @@ class TrainedNet {
   [[nodiscard]] GradientBuckets& gradients() { return gradients_; }
   [[nodiscard]] bool averaged() const { return average_.defined(); }
 
-  /// One Adam step with the gradients now in the flat buffer, then the average.
-  void update(const OptimizerConfig& config, double learning_rate, double decay);
+  /// Learning rate of this net before any schedule.
+  [[nodiscard]] double learning_rate() const { return config_.learning_rate; }
+  /// One step with the gradients now in the flat buffer, whose norm is `gradient_norm`: clips,
+  /// updates the weights and moves the average, which keeps `average_decay` of itself.
+  void update(double learning_rate, double gradient_norm, double average_decay);
 
   [[nodiscard]] std::vector<StateTensor> weight_state() const;
   [[nodiscard]] std::vector<StateTensor> average_state() const;  ///< empty unless averaged
@@ -62,10 +65,9 @@ class TrainedNet {
   std::string name_;
   FlatParameters flat_;
   GradientBuckets gradients_;
-  at::Tensor first_moment_;
-  at::Tensor second_moment_;
+  OptimizerConfig config_;
+  std::unique_ptr<Optimizer> optimizer_;
   at::Tensor average_;
-  at::Tensor steps_;  ///< int64 [1]
 };
 
 /// While it lives, the averaged nets compute with their averages. Not during a step.

@@ -100,6 +100,7 @@ std::string to_json(const RunState& state) {
       {"image", {{"channels", state.channels}, {"height", state.height}, {"width", state.width}}},
       {"world", state.world},
       {"training_seconds", state.training_seconds},
+      {"skipped_steps", state.skipped_steps},
       {"config", state.config},
       {"config_toml", state.config_toml},
       {"counters", counters}};
@@ -120,6 +121,7 @@ RunState parse_state(const std::string& json, const std::string& label) {
                    .width = parsed.at("image").at("width").get<std::int64_t>(),
                    .world = parsed.at("world").get<int>(),
                    .training_seconds = parsed.at("training_seconds").get<double>(),
+                   .skipped_steps = parsed.at("skipped_steps").get<std::int64_t>(),
                    .counters = {}};
     for (const auto& one : parsed.at("counters")) state.counters.push_back(one.dump());
     return state;

@@ -29,6 +29,7 @@ struct RunState {
   std::int64_t channels = 0, height = 0, width = 0;
   int world = 1;
   double training_seconds = 0;        ///< in steps, over all attempts
+  std::int64_t skipped_steps = 0;     ///< for values that were not finite
   std::vector<std::string> counters;  ///< per rank: its metric counters, as JSON
 };
 

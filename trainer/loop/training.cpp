@@ -104,6 +104,7 @@ class Training {
   [[nodiscard]] engine::StepInput fetch();
   void step();
   void observe(const engine::StepReport& report);
+  void count_skip(const engine::StepReport& report);
   void finish_scheduled();
   void evaluate();
   void draw();
@@ -137,11 +138,12 @@ class Training {
   data::SlotRange slots_;                        // of this rank in a micro-batch
   std::vector<std::vector<at::Tensor>> images_;  // of the step, by micro-batch and stream
   std::vector<engine::MicroBatch> micro_batches_;
-  double flag_ = 0;              // this rank was asked to stop
-  bool stopping_ = false;        // some rank was
-  std::int64_t step_ = 0;        // steps done
-  std::int64_t first_step_ = 0;  // of this attempt
-  double training_seconds_ = 0;  // in steps, over all attempts
+  double flag_ = 0;                 // this rank was asked to stop
+  bool stopping_ = false;           // some rank was
+  std::int64_t step_ = 0;           // steps done
+  std::int64_t first_step_ = 0;     // of this attempt
+  std::int64_t skipped_steps_ = 0;  // of the run
+  double training_seconds_ = 0;     // in steps, over all attempts
   std::vector<IndicatorValue> indicators_;
   std::vector<std::string> counters_;  // of the attempt before, per rank
 };
@@ -243,6 +245,7 @@ void Training::resume() {
   restore_engine(*engine_, *loaded);
   step_ = first_step_ = state.step;
   training_seconds_ = state.training_seconds;
+  skipped_steps_ = state.skipped_steps;
   counters_ = state.counters;
   if (with_.comm.rank() == 0) {
     with_.log.info(
@@ -363,12 +366,12 @@ void Training::observe(const engine::StepReport& report) {
   monitoring::Metrics& metrics = monitor_->metrics();
   using monitoring::Family;
   for (const auto& net : engine_->nets()) {
-    metrics.set(Family::kLearningRate,
-                config_.optimizer.learning_rate *
-                    engine::learning_rate_factor(
-                        config_.optimizer, images,
-                        static_cast<double>(config_.train.batch * config_.train.steps)),
-                {net->name()});
+    metrics.set(
+        Family::kLearningRate,
+        net->learning_rate() * engine::learning_rate_factor(
+                                   config_.optimizer, images,
+                                   static_cast<double>(config_.train.batch * config_.train.steps)),
+        {net->name()});
   }
   data::LoaderStats loading{};
   for (const auto& loader : loaders_) {
@@ -384,18 +387,22 @@ void Training::observe(const engine::StepReport& report) {
       report, step_, epoch, slots_.count * static_cast<std::uint64_t>(config_.train.accumulation),
       static_cast<std::uint64_t>(config_.train.batch));
   if (step_ - first_step_ == 1 || step_ % kDeadlineSteps == 0) set_deadline();
-  if (report.updated) return;
+  if (!report.updated) count_skip(report);
+}
 
-  std::string found;
-  for (const engine::NetValue& net : report.nets) {
-    if (net.nonfinite_gradients + net.nonfinite_losses == 0) continue;
-    found += text(" net ", net.net, ": ", net.nonfinite_losses, " loss terms and ",
-                  net.nonfinite_gradients, " gradient values;");
+void Training::count_skip(const engine::StepReport& report) {
+  ++skipped_steps_;
+  std::string found = text("Step ", step_, " was skipped (", skipped_steps_, " of at most ",
+                           config_.train.skip_budget, ")");
+  for (const engine::NonFinite& one : report.non_finite) found += "; " + engine::describe(one);
+  if (skipped_steps_ > config_.train.skip_budget) {
+    throw DivergedError(found + ".",
+                        "Lower optimizer.learning_rate, set optimizer.clip_norm or raise "
+                        "objective.gamma, and go on from the last checkpoint with --resume must.");
   }
-  throw DivergedError(text("Step ", step_, " gave values that are not finite (", found.substr(1),
-                           " no weight was changed)."),
-                      "Lower optimizer.learning_rate or raise objective.gamma, and go on from the "
-                      "last checkpoint with --resume must.");
+  if (with_.comm.rank() != 0) return;
+  monitor_->before_log();
+  with_.log.warn(found + ".");
 }
 
 void Training::set_deadline() {
@@ -472,6 +479,7 @@ RunState Training::state() {
           .width = geometry_.width,
           .world = with_.comm.world(),
           .training_seconds = training_seconds_,
+          .skipped_steps = skipped_steps_,
           .counters = gather_texts(with_.comm, counters_json(monitor_->metrics()))};
 }
 

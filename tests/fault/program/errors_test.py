@@ -58,6 +58,20 @@ class WrongCommand(Errors):
         result = self.start_training("ae", self.folder / "run", ranks=2, train__batch=1).end()
         self.assert_refused(result, 2, "train.batch is 1", "2 ranks")
 
+    def test_accumulation_that_does_not_divide_the_batch(self):
+        result = self.start_training("ae", self.folder / "run", train__batch=16, train__accumulation=3).end()
+        self.assert_refused(result, 2, "train.batch is 16", "train.accumulation = 3")
+
+    def test_a_diverging_run_skips_steps_within_its_budget_and_ends_by_name(self):
+        run = self.folder / "run"
+        for ranks in (1, 2):
+            with self.subTest(ranks=ranks):
+                result = self.start_training("ae", run / str(ranks), ranks=ranks, train__skip_budget=2,
+                                             optimizer__learning_rate=1e30, optimizer__warmup_images=0).end()
+                self.assert_refused(result, 77, r"skipped \(3 of at most 2\); net AE: .*not finite on rank 0",
+                                    "optimizer.learning_rate")
+                self.assertRegex(result.err, r"W .*skipped \(2 of at most 2\)")
+
     def test_an_existing_run_is_not_touched(self):
         run = self.folder / "run"
         self.train("ae", run)

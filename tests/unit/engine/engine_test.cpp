@@ -1,363 +1,28 @@
-// The pieces of the engine, each against an independent form of what it promises: plain autograd,
-// torch's own optimizer, loops in double precision.
+// The step as a whole, schedules and images, each against an independent form of what it promises.
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <functional>
 #include <limits>
 #include <mutex>
 #include <numeric>
 
-#include <ATen/ops/_fused_adam.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "launch/base/error.h"
 #include "launch/comm/self_comm.h"
 #include "launch/comm/thread_comm.h"
+#include "tests/unit/engine/small_net.h"
 #include "tests/unit/engine/trajectory.h"
 #include "trainer/engine/images.h"
-#include "trainer/networks/adversarial.h"
 
 namespace atelier::engine {
 namespace {
 
 using objectives::Family;
+using tests::bytes_of;
 using tests::Recipe;
 using tests::Trainee;
-
-const networks::Geometry kGeometry{3, 16, 16};
-constexpr std::int64_t kBucketBytes = 4096;
-
-std::shared_ptr<networks::Discriminator> discriminator() {
-  at::set_num_threads(1);  // small tensors, shared cores
-  auto net = std::make_shared<networks::Discriminator>(kGeometry, 5);  // sizes that need padding
-  networks::initialize(*net, 1, 0);
-  return net;
-}
-
-std::vector<at::Tensor> copies(networks::Net& net) {
-  std::vector<at::Tensor> all;
-  for (const at::Tensor& p : net.parameters()) all.push_back(p.detach().clone());
-  return all;
-}
-
-std::string bytes_of(const at::Tensor& tensor) {
-  return {static_cast<const char*>(tensor.data_ptr()), tensor.nbytes()};
-}
-
-// ---- FlatParameters
-
-TEST(FlatParameters, keep_values_in_aligned_channels_last_views) {
-  for (const at::ScalarType type : {torch::kFloat, torch::kDouble}) {
-    const auto net = discriminator();
-    const auto before = copies(*net);
-
-    comm::SelfComm comm;
-    const FlatParameters flat(*net, type, comm);
-
-    const auto parameters = net->named_parameters();
-    ASSERT_EQ(flat.slots().size(), before.size());
-    std::int64_t end = FlatParameters::kVerdict;
-    for (std::size_t i = 0; i < before.size(); ++i) {
-      const FlatParameters::Slot& slot = flat.slots()[i];
-      const at::Tensor& parameter = parameters[i].value();
-      EXPECT_EQ(slot.name, parameters[i].key());
-      EXPECT_TRUE(parameter.equal(before[i].to(type)));
-      EXPECT_GE(slot.offset, end) << "overlaps the one before";
-      end = slot.offset + parameter.numel();
-      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(parameter.data_ptr()) % 64, 0U);
-      EXPECT_EQ(parameter.data_ptr(), FlatParameters::view(flat.weights(), slot).data_ptr());
-      if (parameter.dim() == 4) {
-        EXPECT_TRUE(parameter.is_contiguous(at::MemoryFormat::ChannelsLast));
-      }
-    }
-    EXPECT_LE(end, flat.weights().numel());
-    EXPECT_EQ(flat.parameters(), networks::parameter_count(*net));
-  }
-}
-
-TEST(FlatParameters, writing_the_buffer_writes_the_net) {
-  const auto net = discriminator();
-  comm::SelfComm comm;
-  FlatParameters flat(*net, torch::kFloat, comm);
-  const at::Tensor x = torch::rand({2, 3, 16, 16});
-
-  {
-    const torch::NoGradGuard no_grad;
-    flat.weights().zero_();
-  }
-
-  for (const at::Tensor& p : net->parameters()) EXPECT_EQ(p.abs().sum().item<float>(), 0);
-  EXPECT_EQ(net->forward(x).abs().sum().item<float>(), 0);
-}
-
-// A loss with a gradient penalty: its backward differentiates twice.
-at::Tensor penalised(networks::Discriminator& net, const at::Tensor& images) {
-  const at::Tensor x = images.detach().requires_grad_(true);
-  const at::Tensor logits = net.forward(x);
-  const at::Tensor slope = torch::autograd::grad({logits.sum()}, {x}, {}, true, true)[0];
-  return logits.exp().mean() + slope.square().sum();
-}
-
-TEST(FlatParameters, frozen_parameters_come_last_and_have_no_gradients) {
-  const auto net = discriminator();
-  net->named_parameters()["convolutions.0.weight"].requires_grad_(false);
-  comm::SelfComm comm;
-
-  FlatParameters flat(*net, torch::kFloat, comm);
-
-  EXPECT_EQ(flat.trained_slots() + 1, flat.slots().size());
-  EXPECT_EQ(flat.slots().back().name, "convolutions.0.weight");
-  EXPECT_EQ(flat.gradients().numel(), flat.slots().back().offset);
-  flat.require_gradients(false);
-  flat.require_gradients(true);
-  EXPECT_FALSE(net->named_parameters()["convolutions.0.weight"].requires_grad());
-  EXPECT_TRUE(net->named_parameters()["convolutions.0.bias"].requires_grad());
-}
-
-// ---- GradientBuckets
-
-struct Bucketed {
-  Bucketed(networks::Net& net, at::ScalarType type, comm::Comm& comm,
-           std::int64_t bucket_bytes = kBucketBytes)
-      : flat(net, type, comm), buckets(flat, comm, "D", bucket_bytes) {}
-  [[nodiscard]] at::Tensor gradient(std::size_t slot) const {
-    return FlatParameters::view(flat.gradients(), flat.slots()[slot]);
-  }
-  FlatParameters flat;
-  GradientBuckets buckets;
-};
-
-TEST(GradientBuckets, backwards_of_a_phase_add_up_with_gradient_penalties_counted_once) {
-  const auto plain = discriminator();
-  plain->to(torch::kDouble);
-  const auto net = discriminator();
-  comm::SelfComm comm;
-  Bucketed bucketed(*net, torch::kDouble, comm);
-  const at::Tensor x = torch::rand({4, 3, 16, 16}, torch::kDouble);
-  const auto expected = torch::autograd::grad({penalised(*plain, x)}, plain->parameters());
-
-  for (const double backwards : {2.0, 1.0}) {  // the second phase has to forget the first
-    bucketed.buckets.begin();
-    for (int i = 0; i < backwards; ++i) penalised(*net, x).backward();
-    EXPECT_EQ(bucketed.buckets.finish(), 0);
-
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-      EXPECT_TRUE(bucketed.gradient(i).allclose(backwards * expected[i], 1e-10, 1e-13))
-          << bucketed.flat.slots()[i].name;
-      EXPECT_FALSE(net->parameters()[i].grad().defined()) << "kept a second copy";
-    }
-  }
-}
-
-TEST(GradientBuckets, parameters_that_no_backward_reached_have_a_gradient_of_zero) {
-  const auto net = discriminator();
-  comm::SelfComm comm;
-  Bucketed bucketed(*net, torch::kFloat, comm);
-  bucketed.flat.gradients().fill_(7);
-
-  bucketed.buckets.begin();
-  net->named_parameters()["convolutions.0.weight"].sum().backward();
-  bucketed.buckets.finish();
-
-  for (std::size_t i = 0; i < bucketed.flat.slots().size(); ++i) {
-    const bool used = bucketed.flat.slots()[i].name == "convolutions.0.weight";
-    EXPECT_EQ(bucketed.gradient(i).min().item<float>(), used ? 1 : 0);
-    EXPECT_EQ(bucketed.gradient(i).max().item<float>(), used ? 1 : 0);
-  }
-}
-
-TEST(GradientBuckets, frozen_parameters_stay_as_they_are) {
-  const auto net = discriminator();
-  at::Tensor frozen = net->named_parameters()["convolutions.0.weight"];
-  frozen.requires_grad_(false);
-  const at::Tensor before = frozen.clone();
-  comm::SelfComm comm;
-  TrainedNet trained({.name = "D", .net = net, .averaged = true}, torch::kFloat, comm,
-                     kBucketBytes);
-
-  trained.gradients().begin();
-  net->forward(torch::rand({4, 3, 16, 16})).sum().backward();
-  trained.gradients().finish();
-  trained.update({}, 1e-2, 0.5);
-
-  EXPECT_TRUE(net->named_parameters()["convolutions.0.weight"].equal(before));
-  EXPECT_EQ(trained.weight_state().size(), trained.average_state().size());
-  EXPECT_EQ(trained.optimizer_state().size(), 2 * (trained.weight_state().size() - 1) + 1);
-}
-
-TEST(GradientBuckets, bucket_size_changes_calls_but_no_bits) {
-  const at::Tensor x = torch::rand({6, 3, 16, 16});
-  std::mutex mutex;
-  std::vector<std::string> sums;
-  std::vector<std::uint64_t> calls;
-  for (const std::int64_t bucket_bytes : {1, 1000, 20'000, 1 << 20}) {
-    comm::run_ranks(3, [&](comm::Comm& comm) {
-      const auto net = discriminator();
-      Bucketed bucketed(*net, torch::kFloat, comm, bucket_bytes);
-      const std::uint64_t before = comm.sequence();
-      bucketed.buckets.begin();
-      net->forward(x.narrow(0, 2 * comm.rank(), 2)).exp().sum().backward();
-
-      const std::int64_t moved = bucketed.buckets.finish();
-
-      EXPECT_EQ(moved, static_cast<std::int64_t>(bucketed.flat.gradients().nbytes()));
-      EXPECT_EQ(comm.sequence() - before, bucketed.buckets.buckets());
-      const std::lock_guard lock(mutex);
-      sums.push_back(bytes_of(bucketed.flat.gradients()));
-      calls.push_back(bucketed.buckets.buckets());
-    });
-  }
-  for (const std::string& sum : sums) EXPECT_TRUE(sum == sums.front());
-  EXPECT_EQ(calls.front(), 5U) << "a bucket per parameter";
-  EXPECT_EQ(calls.back(), 1U);
-}
-
-TEST(GradientBuckets, an_infinite_loss_reaches_every_rank) {
-  comm::run_ranks(2, [](comm::Comm& comm) {
-    const auto net = discriminator();
-    Bucketed bucketed(*net, torch::kFloat, comm);
-    bucketed.buckets.begin();
-    const double loss = comm.rank() == 1 ? std::numeric_limits<double>::infinity() : 1.0;
-    bucketed.buckets.add_verdict(torch::tensor(loss));
-    bucketed.buckets.finish();
-    EXPECT_FALSE(std::isfinite(bucketed.flat.gradients().norm().item<double>()));
-
-    bucketed.buckets.begin();
-    bucketed.buckets.add_verdict(torch::tensor(1.0));
-    bucketed.buckets.finish();
-    EXPECT_EQ(bucketed.flat.gradients().norm().item<double>(), 0);
-  });
-}
-
-// ---- TrainedNet
-
-OptimizerConfig adam() {
-  OptimizerConfig config;
-  config.beta1 = 0.8;
-  config.beta2 = 0.95;
-  return config;
-}
-
-void fill_gradients(FlatParameters& flat, const std::vector<at::Tensor>& values) {
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    FlatParameters::view(flat.gradients(), flat.slots()[i]).copy_(values[i]);
-  }
-}
-
-std::vector<at::Tensor> random_like(const std::vector<at::Tensor>& tensors) {
-  std::vector<at::Tensor> all;
-  for (const at::Tensor& tensor : tensors) all.push_back(torch::randn_like(tensor));
-  return all;
-}
-
-TEST(TrainedNet, a_hundred_steps_follow_torchs_adam) {
-  torch::manual_seed(1);
-  const auto net = discriminator();
-  std::vector<at::Tensor> reference = copies(*net);
-  for (at::Tensor& tensor : reference) tensor.requires_grad_(true);
-  torch::optim::Adam optimizer(reference,
-                               torch::optim::AdamOptions(2e-3).betas({0.8, 0.95}).eps(1e-8));
-  comm::SelfComm comm;
-  TrainedNet trained({.name = "D", .net = net, .averaged = false}, torch::kFloat, comm,
-                     kBucketBytes);
-
-  for (int step = 0; step < 100; ++step) {
-    const auto gradients = random_like(reference);
-    for (std::size_t i = 0; i < reference.size(); ++i) reference[i].mutable_grad() = gradients[i];
-    optimizer.step();
-    fill_gradients(trained.flat(), gradients);
-    trained.update(adam(), 2e-3, 0.9);
-  }
-
-  const auto found = trained.weight_state();
-  for (std::size_t i = 0; i < reference.size(); ++i) {
-    const at::Tensor expected = reference[i].detach();
-    EXPECT_EQ(found[i].name, "D." + trained.flat().slots()[i].name);
-    EXPECT_LE((found[i].value - expected).norm().item<double>(),
-              1e-6 * expected.norm().item<double>());
-  }
-}
-
-std::int64_t ulps_apart(float a, float b) {
-  const auto order = [](float value) {
-    const auto bits = static_cast<std::int64_t>(std::bit_cast<std::int32_t>(value));
-    return bits < 0 ? std::int64_t{std::numeric_limits<std::int32_t>::min()} - bits : bits;
-  };
-  return std::abs(order(a) - order(b));
-}
-
-TEST(TrainedNet, one_flat_step_is_the_fused_step_tensor_by_tensor) {
-  torch::manual_seed(2);
-  const auto net = discriminator();
-  auto weights = copies(*net);
-  comm::SelfComm comm;
-  TrainedNet trained({.name = "D", .net = net, .averaged = false}, torch::kFloat, comm,
-                     kBucketBytes);
-  std::vector<at::Tensor> first, second, steps;
-  for (const at::Tensor& w : weights) {
-    first.push_back(torch::zeros_like(w));
-    second.push_back(torch::zeros_like(w));
-    steps.push_back(torch::zeros({}, torch::kFloat));
-  }
-
-  for (int step = 1; step <= 3; ++step) {
-    const auto gradients = random_like(weights);
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      steps[i].add_(1);
-      at::_fused_adam_({weights[i]}, {gradients[i]}, {first[i]}, {second[i]}, {}, {steps[i]}, 1e-3,
-                       0.8, 0.95, 0.0, 1e-8, false, false);
-    }
-    fill_gradients(trained.flat(), gradients);
-    trained.update(adam(), 1e-3, 0.9);
-  }
-
-  const auto found = trained.weight_state();
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    const at::Tensor mine = found[i].value.contiguous().view(-1);
-    const at::Tensor theirs = weights[i].contiguous().view(-1);
-    for (std::int64_t k = 0; k < mine.numel(); ++k) {
-      ASSERT_LE(ulps_apart(mine.data_ptr<float>()[k], theirs.data_ptr<float>()[k]), 2);
-    }
-  }
-}
-
-TEST(TrainedNet, average_is_the_exponential_one_of_the_weights) {
-  torch::manual_seed(3);
-  comm::SelfComm comm;
-  TrainedNet trained({.name = "D", .net = discriminator(), .averaged = true}, torch::kDouble, comm,
-                     kBucketBytes);
-  at::Tensor expected = trained.flat().weights().clone();
-  for (const double decay : {0.0, 0.3, 0.9, 0.999}) {
-    trained.flat().gradients().copy_(torch::randn_like(expected));
-    trained.update(adam(), 1e-2, decay);
-    expected = decay * expected + (1 - decay) * trained.flat().weights();
-  }
-
-  const auto average = trained.average_state();
-  for (std::size_t i = 0; i < average.size(); ++i) {
-    const at::Tensor part = FlatParameters::view(expected, trained.flat().slots()[i]);
-    EXPECT_TRUE(average[i].value.allclose(part, 1e-12, 1e-14));
-  }
-}
-
-TEST(TrainedNet, state_is_named_and_writable) {
-  comm::SelfComm comm;
-  TrainedNet trained({.name = "D", .net = discriminator(), .averaged = true}, torch::kFloat, comm,
-                     kBucketBytes);
-  const std::size_t slots = trained.flat().slots().size();
-  const auto optimizer = trained.optimizer_state();
-
-  ASSERT_EQ(optimizer.size(), 2 * slots + 1);
-  EXPECT_EQ(optimizer.back().name, "D.steps");
-  EXPECT_EQ(optimizer.back().value.scalar_type(), torch::kLong);
-  EXPECT_EQ(trained.average_state().size(), slots);
-  EXPECT_EQ(trained.weight_state()[0].name, "D.convolutions.0.weight");
-  optimizer.back().value.fill_(41);
-  trained.update(adam(), 0, 1);
-  EXPECT_EQ(trained.optimizer_state().back().value.item<std::int64_t>(), 42);
-}
 
 TEST(AverageScope, computes_with_averages_and_restores_every_bit) {
   comm::SelfComm comm;
@@ -635,6 +300,73 @@ TEST(Engine, an_infinite_loss_with_finite_gradients_changes_no_weight) {
     EXPECT_EQ(report.nets.at(0).nonfinite_gradients, 1);
     EXPECT_EQ(engine.nets()[0]->weight_state()[0].value[0][0].item<float>(), 1);
   });
+}
+
+// What every rank of 3 says when rank 1 alone goes wrong as `spoil` makes it.
+using Spoil = std::function<void(Trainee::Batch&, Trainee&)>;
+std::vector<std::string> explanations(Family family, const Spoil& spoil) {
+  std::mutex mutex;
+  std::vector<std::string> all;
+  comm::run_ranks(3, [&](comm::Comm& comm) {
+    Trainee trainee({.family = family, .precision = Precision::kFloat32, .accumulation = 2}, comm);
+    const auto batch = trainee.batch(0);
+    if (comm.rank() == 1) spoil(*batch, trainee);
+
+    const StepReport report = trainee.core().step(batch->input, [](Stage) {});
+
+    EXPECT_FALSE(report.updated);
+    const std::lock_guard lock(mutex);
+    for (const NonFinite& found : report.non_finite) all.push_back(describe(found));
+  });
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
+}
+
+TEST(Engine, ranks_name_together_where_a_value_that_is_not_finite_came_from) {
+  const double nan = std::nan("");
+  // VAE: its loss holds a collective, which all ranks must enter whatever they find.
+  EXPECT_EQ(
+      explanations(Family::kVae, [&](Trainee::Batch& batch,
+                                     Trainee&) { batch.images_NCHW[1][0][0][0][0].fill_(nan); }),
+      (std::vector<std::string>{"net VAE: the images of micro-batch 1 held 16 values that "
+                                "are not finite on rank 1"}));
+  EXPECT_EQ(explanations(Family::kVae,
+                         [&](Trainee::Batch&, Trainee& trainee) {
+                           trainee.core().nets()[0]->weight_state()[2].value[0][0][0][2] = nan;
+                         }),
+            (std::vector<std::string>{
+                "net VAE: weight VAE.encoder.convolutions.1.weight held 1 value that is not finite "
+                "on rank 1"}));
+}
+
+TEST(Engine, losses_and_gradients_that_are_not_finite_are_told_apart) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const auto explain = [](const std::function<at::Tensor(const at::Tensor&, int)>& loss) {
+    std::string said;
+    comm::run_ranks(3, [&](comm::Comm& comm) {
+      Scripted objective([&](const at::Tensor& w) { return loss(w, comm.rank()); });
+      Engine engine(objective, comm, {}, Precision::kFloat32);
+      const StepReport report = step_alone(engine, 3);
+      ASSERT_EQ(report.non_finite.size(), 1U);
+      if (comm.rank() == 0) said = describe(report.non_finite[0]);
+    });
+    return said;
+  };
+  EXPECT_EQ(explain([&](const at::Tensor& w, int rank) {
+              return w.sum() + (rank == 2 ? infinity : 0.0);
+            }),
+            "net V: loss term loss held 1 value that is not finite on rank 2");
+  EXPECT_EQ(explain([&](const at::Tensor& w, int rank) {  // the root of 0 has no slope
+              return rank == 1 ? (w - 1).square().sum().sqrt() : w.sum();
+            }),
+            "net V: the gradient of weight held 4 values that are not finite on rank 1");
+  int calls = 0;
+  comm::SelfComm comm;
+  Scripted once([&](const at::Tensor& w) { return w.sum() * (calls++ == 0 ? infinity : 1.0); });
+  Engine engine(once, comm, {}, Precision::kFloat32);
+  EXPECT_EQ(describe(step_alone(engine, 1).non_finite.at(0)),
+            "net V: a value was not finite, which a second computation did not give again");
 }
 
 TEST(Engine, a_step_sums_what_the_ranks_computed) {
