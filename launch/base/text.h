@@ -34,6 +34,9 @@ template <typename... Parts>
 /// Number with `digits` digits after the point, in the C locale.
 [[nodiscard]] std::string fixed(double value, int digits);
 
+/// A word as a POSIX shell reads it back: quoted only where it must be.
+[[nodiscard]] std::string shell_word(std::string_view word);
+
 /// Edits (insert, delete, replace, swap neighbours) that turn one word into the other.
 [[nodiscard]] std::size_t edit_distance(std::string_view left, std::string_view right);
 

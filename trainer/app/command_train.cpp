@@ -32,13 +32,25 @@ void set_threads(std::int64_t threads) {
   at::globalContext().setFlushDenormal(true);
 }
 
+// What to type to start this run again, but for --run and --resume.
+std::string command_of(const Options& options, int world) {
+  std::string command = world > 1 ? text("mpirun -n ", world, " ") : "";
+  command +=
+      text("atelier train ", shell_word(options.config), " --data ", shell_word(options.data));
+  for (const std::string& override : options.overrides) {
+    command += " --set " + shell_word(override);
+  }
+  return command;
+}
+
 ExitCode run(const Options& options, Context& context) {
   loop::TrainRequest request{
       .config = load_config(context.files, options.config, options.overrides),
       .data = options.data,
       .run = options.run,
       .resume = {},
-      .version = program_version()};
+      .version = program_version(),
+      .command = command_of(options, context.comm.world())};
   if (!options.resume.empty()) {
     request.resume = {.given = true, .request = checkpoints::parse_resume(options.resume)};
   }

@@ -41,6 +41,22 @@ std::unique_ptr<CLI::App> command_line(Action& chosen) {
   return app;
 }
 
+// A word the command does not know explains more than the required one that is missing for it.
+std::string problem_of(const CLI::App& app, const CLI::ParseError& error) {
+  const std::vector<std::string> unknown = app.remaining(true);
+  if (unknown.empty()) return text(error.what(), ".");
+  const CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command->get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  for (const CLI::App* below : command->get_subcommands({})) names.push_back(below->get_name());
+  const std::string meant = nearest(unknown.front(), names);
+  return text("'", unknown.front(), "' is no option of ", command->get_name(),
+              meant.empty() ? "." : text("; did you mean '", meant, "'?"));
+}
+
 // The peers may be inside a collective, so a failing rank has to end the job.
 int fail(comm::Comm* comm, ProcessLog& log, const std::string& problem, ExitCode code) {
   if (comm != nullptr && comm->world() > 1) comm->abort(problem, static_cast<int>(code));
@@ -93,9 +109,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app->exit(error);
     // Told like every other error: once, however many ranks were started.
-    chosen = [problem = std::string(error.what())](auto&) -> atelier::ExitCode {
-      throw atelier::ConfigError(problem + ".",
-                                 "See `atelier --help` and `atelier COMMAND --help`.");
+    chosen = [problem = atelier::app::problem_of(*app, error)](auto&) -> atelier::ExitCode {
+      throw atelier::ConfigError(problem, "See `atelier --help` and `atelier COMMAND --help`.");
     };
   }
   return atelier::app::run(chosen, shared);

@@ -62,7 +62,6 @@ std::string summary(const Outcome& outcome, const std::string& folder) {
                           " images in ", human_seconds(outcome.training_seconds), " (",
                           human_count(std::llround(outcome.images_per_second())), " images/s, ",
                           outcome.precision, "). Everything is in '", folder, "'.");
-  if (!outcome.finished) line += " Go on with the same command and --resume must.";
   for (const auto& [name, value] : outcome.indicators)
     line += text("\n  ", name, " ", fixed(value, 4));
   return line;

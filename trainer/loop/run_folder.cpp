@@ -38,6 +38,14 @@ void prove_writable(FileSystem& files, const RunPaths& paths) {
   }
 }
 
+// `folder`-2, or the next number that is free.
+std::string free_name(FileSystem& files, const Path& folder) {
+  const std::string name = folder.lexically_normal().string();
+  int number = 2;
+  while (files.exists(text(name, "-", number))) ++number;
+  return text(name, "-", number);
+}
+
 }  // namespace
 
 std::string to_json(const RunIdentity& identity) {
@@ -57,7 +65,7 @@ RunIdentity parse_identity(const std::string& json, const std::string& label) {
 }
 
 RunIdentity open_run_folder(FileSystem& files, const Clock& clock, const RunPaths& paths,
-                            const ResumeChoice& resume) {
+                            const ResumeChoice& resume, const std::string& command) {
   using checkpoints::ResumeMode;
   const std::string folder = paths.folder.string();
   const bool is_run = files.exists(paths.identity());
@@ -65,7 +73,8 @@ RunIdentity open_run_folder(FileSystem& files, const Clock& clock, const RunPath
   if (is_run && !goes_on) {
     throw OutputError(
         text("'", folder, "' already holds a run."),
-        "Go on with it:  add --resume must.   Or start another:  choose a new --run.");
+        text("Go on with it, or start another:\n  ", command, " --run ", shell_word(folder),
+             " --resume must\n  ", command, " --run ", shell_word(free_name(files, paths.folder))));
   }
   if (!is_run && files.exists(paths.folder) && !files.list(paths.folder).empty()) {
     throw OutputError(text("'", folder, "' exists, is not empty and is not the folder of a run."),

@@ -38,10 +38,13 @@ struct ResumeChoice {
   checkpoints::ResumeRequest request{checkpoints::ResumeMode::kNever, {}};
 };
 
-/// Creates the folder, or opens it for one more attempt. Rank 0 alone.
+/// Creates the folder, or opens it for one more attempt. `command` started this run but for --run
+/// and
+/// --resume: messages complete it. Rank 0 alone.
 /// Throws: OutputError when it holds a run and no resume was asked for, with both commands to go
 /// on, or when it cannot be created or written to; ConfigError for `must` without a run.
 [[nodiscard]] RunIdentity open_run_folder(FileSystem& files, const Clock& clock,
-                                          const RunPaths& paths, const ResumeChoice& resume);
+                                          const RunPaths& paths, const ResumeChoice& resume,
+                                          const std::string& command);
 
 }  // namespace atelier::loop

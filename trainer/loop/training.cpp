@@ -223,7 +223,8 @@ ExitCode Training::run() {
 
 void Training::open_folder() {
   const std::string identity = on_rank_zero(with_.comm, [&] {
-    return to_json(open_run_folder(with_.files, with_.clock, paths_, request_.resume));
+    return to_json(
+        open_run_folder(with_.files, with_.clock, paths_, request_.resume, request_.command));
   });
   identity_ = parse_identity(identity, paths_.identity().string());
   with_.log.open_file(paths_.log());
@@ -514,6 +515,10 @@ ExitCode Training::finish(ExitCode code) {
                           .indicators = named_values(indicators_)};
     write_outcome(with_.files, paths_.outcome(), outcome);
     with_.log.info(summary(outcome, paths_.folder.string()));
+    if (!done) {
+      with_.log.info(text("Go on with: ", request_.command, " --run ",
+                          shell_word(paths_.folder.string()), " --resume must"));
+    }
   }
   with_.comm.barrier({.timeout = kSlowSection, .label = "end of the run"});
   return code;

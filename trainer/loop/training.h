@@ -22,6 +22,7 @@ struct TrainRequest {
   Path run;
   ResumeChoice resume;
   std::string version;  ///< of this program
+  std::string command;  ///< that started this run, but for --run and --resume; for messages
 };
 
 /// What a run works with. Lifetime: all outlive the call.

@@ -75,7 +75,8 @@ class WrongCommand(Errors):
     def test_an_existing_run_is_not_touched(self):
         run = self.folder / "run"
         self.train("ae", run)
-        self.check_refused(run, 73, ["already holds a run", "--resume must", "--run"], worlds=(1, 2))
+        self.check_refused(run, 73, ["already holds a run", r"\n  .*atelier train .* --run \S+/run --resume must\n",
+                                     r"\n  .*atelier train .* --run \S+/run-2\n"], worlds=(1, 2))
 
     def test_a_folder_of_something_else_is_not_touched(self):
         run = self.folder / "run"

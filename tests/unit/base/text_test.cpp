@@ -70,6 +70,15 @@ TEST(HumanCount, groups_digits) {
   EXPECT_EQ(human_count(std::numeric_limits<std::int64_t>::min()), "-9,223,372,036,854,775,808");
 }
 
+TEST(ShellWord, quotes_only_where_it_must) {
+  EXPECT_EQ(shell_word("train.steps=1000"), "train.steps=1000");
+  EXPECT_EQ(shell_word("/data/a-b_c.d"), "/data/a-b_c.d");
+  EXPECT_EQ(shell_word("my photos"), "'my photos'");
+  EXPECT_EQ(shell_word("it's"), "'it'\\''s'");
+  EXPECT_EQ(shell_word("$HOME"), "'$HOME'");
+  EXPECT_EQ(shell_word(""), "''");
+}
+
 TEST(EditDistance, counts_edits_and_swaps) {
   EXPECT_EQ(edit_distance("", ""), 0U);
   EXPECT_EQ(edit_distance("", "abc"), 3U);

@@ -40,7 +40,7 @@ std::string message_of(Call call) {
 class RunFolder : public ::testing::Test {
  protected:
   RunIdentity open(const ResumeChoice& choice) {
-    return open_run_folder(files_, clock_, paths_, choice);
+    return open_run_folder(files_, clock_, paths_, choice, "atelier train x --data d");
   }
   LocalFileSystem files_;
   test::FakeClock clock_;
@@ -60,8 +60,9 @@ TEST_F(RunFolder, existing_run_is_refused_with_both_ways_to_go_on) {
 
   const std::string message = message_of([&] { static_cast<void>(open({})); });
 
-  EXPECT_THAT(message, HasSubstr("--resume must"));
-  EXPECT_THAT(message, HasSubstr("new --run"));
+  const std::string run = paths_.folder.string();
+  EXPECT_THAT(message, HasSubstr("atelier train x --data d --run '" + run + "' --resume must\n"));
+  EXPECT_THAT(message, HasSubstr("atelier train x --data d --run '" + run + "-2'"));
   EXPECT_THROW(static_cast<void>(open({})), OutputError);
   EXPECT_THROW(static_cast<void>(open(resume("never"))), OutputError);
 }
