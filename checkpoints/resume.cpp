@@ -27,13 +27,13 @@ struct Verdict {
   std::array<char, 2048> error{};
 };
 
-template <std::size_t Size>
-void put(std::array<char, Size>& field, std::string_view word) {
-  std::copy_n(word.begin(), std::min(word.size(), Size), field.begin());
+template <std::size_t size>
+void put(std::array<char, size>& field, std::string_view word) {
+  std::copy_n(word.begin(), std::min(word.size(), size), field.begin());
 }
 
-template <std::size_t Size>
-std::string get(const std::array<char, Size>& field) {
+template <std::size_t size>
+std::string get(const std::array<char, size>& field) {
   return std::string(field.begin(), std::find(field.begin(), field.end(), '\0'));
 }
 

@@ -147,6 +147,7 @@ class DatasetWriter {
   void write_rows(const Path& path, const ShardEntry& entry, std::uint64_t first) {
     RawFile file(path, RawFile::Mode::kWrite);
     std::vector<TableWriter> writers;
+    writers.reserve(entry.places.size());
     for (const TablePlace& place : entry.places) writers.emplace_back(file, place);
     const std::uint64_t block = manifest_.tables[kImages].block_rows();
     for (std::uint64_t done = 0; done < entry.num_samples; done += block) {
@@ -169,9 +170,10 @@ class DatasetWriter {
     for (std::size_t at = 0; at < spans[kLabels].size(); at += sizeof(std::int64_t)) {
       std::int64_t label = 0;
       std::memcpy(&label, &spans[kLabels][at], sizeof(label));
-      if (label < 0 || static_cast<std::uint64_t>(label) >= entry.class_counts.size())
+      if (label < 0 || static_cast<std::uint64_t>(label) >= entry.class_counts.size()) {
         throw DataError(text("Cannot write a sample with label ", label, ": there are ",
                              entry.class_counts.size(), " classes."));
+      }
       ++entry.class_counts[static_cast<std::size_t>(label)];
     }
     if (split != Split::kTrain) return;
@@ -196,9 +198,10 @@ class DatasetWriter {
     if (inspect_shard(path, layout) != entry.places)
       throw IoError(text("The shard '", path.string(), "' reads back with other offsets."));
     const ShardDamage damage = check_shard_bytes(path, layout.tables, entry);
-    if (!damage.findings.empty())
+    if (!damage.findings.empty()) {
       throw IoError(text("The shard just written reads back damaged: ", damage.findings.front()),
                     "Check the disk.");
+    }
     return damage.file_hash;
   }
 
@@ -213,22 +216,24 @@ class DatasetWriter {
 
 }  // namespace
 
-StagingFolder::StagingFolder(FileSystem& files, Path target)
+StagingFolder::StagingFolder(FileSystem& files, const Path& target)
     : files_(files), target_(std::filesystem::absolute(target).lexically_normal()) {
   if (!target_.has_filename()) target_ = target_.parent_path();
   path_ = target_.parent_path() / text(".", target_.filename().string(), ".partial");
-  if (files_.exists(target_))
+  if (files_.exists(target_)) {
     throw OutputError(text("Cannot create the dataset '", target_.string(), "': it exists."),
                       "Choose another name, or remove it first.");
+  }
   try {
     files_.create_directories(path_);
   } catch (const IoError& error) {
     throw OutputError(error.what());
   }
-  if (!lock_.take(path_))
+  if (!lock_.take(path_)) {
     throw OutputError(text("Cannot create the dataset '", target_.string(),
                            "': another process is writing it in '", path_.string(), "'."),
                       "Wait for it, or choose another name.");
+  }
   for (const std::string& name : files_.list(path_)) files_.remove_all(path_ / name);
 }
 
@@ -236,9 +241,10 @@ StagingFolder::StagingFolder(FileSystem& files, Path target)
 // without such locks (some network ones) go without.
 bool StagingFolder::Lock::take(const Path& folder) {
   fd_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd_ < 0)
+  if (fd_ < 0) {
     throw OutputError(text("Cannot open the folder '", folder.string(),
                            "': ", std::generic_category().message(errno), "."));
+  }
   return ::flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
 }
 
@@ -256,9 +262,10 @@ StagingFolder::~StagingFolder() {
 
 void StagingFolder::publish() {
   files_.sync(path_);
-  if (files_.exists(target_))
+  if (files_.exists(target_)) {
     throw OutputError(text("Cannot create the dataset '", target_.string(), "': it exists."),
                       "Somebody made it meanwhile; choose another name.");
+  }
   files_.rename_new(path_, target_);
   published_ = true;
   files_.sync(target_.parent_path());
@@ -268,13 +275,15 @@ Manifest write_dataset(FileSystem& files, const Clock& clock, const StagingFolde
                        const DatasetPlan& plan, const FillRows& fill) {
   const auto side = [](int n) { return n >= 1 && n <= kMaxImageSide; };
   if (!side(plan.shape.height) || !side(plan.shape.width) ||
-      (plan.shape.channels != 1 && plan.shape.channels != 3))
+      (plan.shape.channels != 1 && plan.shape.channels != 3)) {
     throw DataError(text("Cannot make a dataset of ", plan.shape.name(), " images."),
                     "Sides of 1 to 16384 pixels and 1 or 3 channels are possible.");
-  if (plan.samples.at(index_of(Split::kTrain)) == 0)
+  }
+  if (plan.samples.at(index_of(Split::kTrain)) == 0) {
     throw DataError(
         text("Cannot make the dataset '", staging.path().string(), "' without training images."),
         "The source holds none that could be read.");
+  }
   return DatasetWriter(files, staging.path(), plan, fill).run(clock);
 }
 

@@ -23,7 +23,7 @@ namespace atelier::data {
 /// published. Throws: OutputError when the target exists, is locked, or cannot be created.
 class StagingFolder {
  public:
-  StagingFolder(FileSystem& files, Path target);
+  StagingFolder(FileSystem& files, const Path& target);
   ~StagingFolder();
   StagingFolder(const StagingFolder&) = delete;
   StagingFolder& operator=(const StagingFolder&) = delete;

@@ -17,6 +17,7 @@ std::uint64_t total_bytes(const Dataset& dataset) {
 
 std::string rounded(const std::vector<double>& values) {
   std::vector<std::string> out;
+  out.reserve(values.size());
   for (const double value : values) out.push_back(fixed(value, 2));
   return join(out);
 }

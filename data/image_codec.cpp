@@ -10,9 +10,9 @@
 namespace atelier::data {
 namespace {
 
-template <std::size_t N>
-bool begins_with(std::span<const std::byte> file, const std::array<unsigned char, N>& magic) {
-  return file.size() >= N &&
+template <std::size_t size>
+bool begins_with(std::span<const std::byte> file, const std::array<unsigned char, size>& magic) {
+  return file.size() >= size &&
          std::equal(magic.begin(), magic.end(), file.begin(),
                     [](unsigned char want, std::byte got) { return std::byte{want} == got; });
 }
@@ -27,10 +27,11 @@ void check_decodable(const ImageShape& shape, const std::string& name) {
   const auto side = [](int n) { return n >= 1 && n <= kMaxImageSide; };
   if (!side(shape.height) || !side(shape.width) ||
       static_cast<std::uint64_t>(shape.height) * static_cast<std::uint64_t>(shape.width) >
-          kMaxImagePixels)
+          kMaxImagePixels) {
     fail_decoding(name,
                   text("its header states ", shape.width, " x ", shape.height, " pixels; at most ",
                        kMaxImageSide, " a side and ", kMaxImagePixels, " in all are read"));
+  }
   if (shape.channels != 1 && shape.channels != 3)
     fail_decoding(name, text("it has ", shape.channels, " channels"));
 }

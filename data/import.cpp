@@ -58,10 +58,11 @@ void list_images(const std::vector<std::string>& names, const ImportOptions& opt
         report.skipped.push_back({clean_text(name), "it is no image file"});
         break;
       case NameKind::kOtherImage:
-        if (options.on_error == OnError::kFail)
+        if (options.on_error == OnError::kFail) {
           throw DataError(
               text("Cannot import '", clean_text(name), "': only JPEG and PNG are read."),
               "Convert it, or skip such files with --on-error skip.");
+        }
         report.skipped.push_back({clean_text(name), "only JPEG and PNG are read"});
         break;
       case NameKind::kImage:
@@ -73,15 +74,17 @@ void list_images(const std::vector<std::string>& names, const ImportOptions& opt
         break;
     }
   }
-  if (catalogue.images.empty())
+  if (catalogue.images.empty()) {
     throw DataError(text("There is no JPEG or PNG file in '", options.source.string(), "'."),
                     "Check the path; classes are folders with images in them.");
+  }
   std::sort(catalogue.images.begin(), catalogue.images.end(),
             [](const Candidate& a, const Candidate& b) { return a.name < b.name; });
 }
 
 void place_images(std::size_t files, Catalogue& catalogue, ImportReport& report) {
   std::vector<std::string> names;
+  names.reserve(catalogue.images.size());
   for (const Candidate& image : catalogue.images) names.push_back(image.name);
   const std::vector<PlacedName> placed = place_names(names);
   std::map<std::string, std::int64_t> labels;
@@ -153,10 +156,11 @@ class Decoding {
       out.skipped.push_back({clean_text(image.name), reason});
       of_other_size += reason.starts_with(kOtherSize) ? 1 : 0;
     }
-    if (of_other_size * 2 > total_)
+    if (of_other_size * 2 > total_) {
       throw DataError(text("Most images of '", options_.source.string(), "' (", of_other_size,
                            " of ", total_, ") differ in size from the first."),
                       "Give the size to import with --size HEIGHTxWIDTH.");
+    }
   }
 
   [[nodiscard]] ImageSize size() const { return size_; }
@@ -265,54 +269,75 @@ std::vector<Table> name_table(const Catalogue& catalogue, const ImportOptions& o
   return {{"names", Element::kText, {longest}}};
 }
 
-Manifest write(FileSystem& files, const Clock& clock, const StagingFolder& staging,
-               const Catalogue& catalogue, const ImportOptions& options, const Decoding& decoding) {
-  const auto ids = split_ids(catalogue, options);
-  DatasetPlan plan;
-  plan.shape = {decoding.size().height, decoding.size().width, chosen_channels(catalogue, options)};
-  plan.class_names = catalogue.class_names;
-  plan.extra_tables = name_table(catalogue, options);
-  for (std::size_t i = 0; i < ids.size(); ++i) plan.samples.at(i) = ids.at(i).size();
-  plan.shard_bytes = options.shard_bytes;
-  plan.valid_from_train = !catalogue.has_valid;
-  plan.source = clean_text(options.source.filename().string());
-  const std::uint64_t total = std::accumulate(plan.samples.begin(), plan.samples.end(), 0ULL);
-  const std::size_t bytes = plan.shape.bytes();
-  std::uint64_t done = 0;
-  std::vector<std::uint8_t> rgb;
-  return write_dataset(files, clock, staging, plan, [&](const RowBlock& block) {
+/// The rows of the dataset, made from the decoded images as its writer asks for them.
+class Rows {
+ public:
+  Rows(const Catalogue& catalogue, const ImportOptions& options, const Decoding& decoding)
+      : catalogue_(catalogue),
+        options_(options),
+        decoding_(decoding),
+        ids_(split_ids(catalogue, options)) {
+    plan_.shape = {decoding.size().height, decoding.size().width,
+                   chosen_channels(catalogue, options)};
+    plan_.class_names = catalogue.class_names;
+    plan_.extra_tables = name_table(catalogue, options);
+    for (std::size_t i = 0; i < ids_.size(); ++i) plan_.samples.at(i) = ids_.at(i).size();
+    plan_.shard_bytes = options.shard_bytes;
+    plan_.valid_from_train = !catalogue.has_valid;
+    plan_.source = clean_text(options.source.filename().string());
+    total_ = std::accumulate(plan_.samples.begin(), plan_.samples.end(), std::uint64_t{0});
+  }
+
+  [[nodiscard]] const DatasetPlan& plan() const { return plan_; }
+
+  void fill(const RowBlock& block) {
     for (std::uint64_t i = 0; i < block.count; ++i) {
-      const std::uint64_t id = ids.at(index_of(block.split)).at(block.first + i);
-      const Candidate& image = catalogue.images[id];
-      decoding.read(id, rgb);
-      const Image row =
-          with_channels({{plan.shape.height, plan.shape.width, kSpoolChannels}, std::move(rgb)},
-                        plan.shape.channels);
-      std::memcpy(&block.tables[kImages][i * bytes], row.pixels.data(), bytes);
-      std::memcpy(&block.tables[kLabels][i * sizeof(image.label)], &image.label,
-                  sizeof(image.label));
-      std::memcpy(&block.tables[kIds][i * sizeof(id)], &id, sizeof(id));
-      if (options.names) {
-        const std::string name = short_name(image.name);
-        const std::size_t room = plan.extra_tables[0].row_bytes();
-        std::memset(&block.tables[kIds + 1][i * room], 0, room);
-        std::memcpy(&block.tables[kIds + 1][i * room], name.data(), name.size());
-      }
+      fill_row(block, i, ids_.at(index_of(block.split)).at(block.first + i));
     }
-    done += block.count;
-    if (options.progress) options.progress({"write", done, total});
-  });
-}
+    done_ += block.count;
+    if (options_.progress) options_.progress({"write", done_, total_});
+  }
+
+ private:
+  void fill_row(const RowBlock& block, std::uint64_t row, std::uint64_t id) {
+    const Candidate& image = catalogue_.images[id];
+    decoding_.read(id, rgb_);
+    const Image pixels =
+        with_channels({{plan_.shape.height, plan_.shape.width, kSpoolChannels}, std::move(rgb_)},
+                      plan_.shape.channels);
+    const std::size_t bytes = plan_.shape.bytes();
+    std::memcpy(&block.tables[kImages][row * bytes], pixels.pixels.data(), bytes);
+    std::memcpy(&block.tables[kLabels][row * sizeof(image.label)], &image.label,
+                sizeof(image.label));
+    std::memcpy(&block.tables[kIds][row * sizeof(id)], &id, sizeof(id));
+    if (!options_.names) return;
+    const std::string name = short_name(image.name);
+    const std::size_t room = plan_.extra_tables[0].row_bytes();
+    std::memset(&block.tables[kIds + 1][row * room], 0, room);
+    std::memcpy(&block.tables[kIds + 1][row * room], name.data(), name.size());
+  }
+
+  const Catalogue& catalogue_;
+  const ImportOptions& options_;
+  const Decoding& decoding_;
+  std::array<std::vector<std::uint64_t>, 3> ids_;
+  DatasetPlan plan_;
+  std::uint64_t total_ = 0;
+  std::uint64_t done_ = 0;
+  std::vector<std::uint8_t> rgb_;
+};
 
 void check(const ImportOptions& options) {
   const auto side = [](int n) { return n >= 1 && n <= kMaxImageSide; };
-  if (options.size && (!side(options.size->height) || !side(options.size->width)))
+  if (options.size && (!side(options.size->height) || !side(options.size->width))) {
     throw ConfigError(
         text("Cannot import images at ", options.size->height, " x ", options.size->width, "."),
         "Sides of 1 to 16384 pixels are possible.");
-  if (options.channels && *options.channels != 1 && *options.channels != 3)
+  }
+  if (options.channels && *options.channels != 1 && *options.channels != 3) {
     throw ConfigError(text("Cannot import images with ", *options.channels, " channels."),
                       "1 and 3 are possible.");
+  }
 }
 
 }  // namespace
@@ -331,7 +356,9 @@ ImportReport import_images(FileSystem& files, const Clock& clock, const ImportOp
     Decoding decoding(options, catalogue, scratch);
     decoding.run(*source);
     decoding.report(report);
-    report.manifest = write(files, clock, staging, catalogue, options, decoding);
+    Rows rows(catalogue, options, decoding);
+    report.manifest = write_dataset(files, clock, staging, rows.plan(),
+                                    [&](const RowBlock& block) { rows.fill(block); });
   }
   files.remove_all(scratch);
   staging.publish();

@@ -34,13 +34,15 @@ struct RingSlot {
 };
 
 const Dataset& checked(const Dataset& dataset, Split split, const LoaderOptions& options) {
-  if (options.batch == 0 || options.depth == 0)
+  if (options.batch == 0 || options.depth == 0) {
     throw ConfigError(
         text("Cannot load batches of ", options.batch, " samples, ", options.depth, " ahead."),
         "Both must be at least 1.");
-  if (dataset.size(split) == 0)
+  }
+  if (dataset.size(split) == 0) {
     throw DataError(text("The dataset '", dataset.folder().string(), "' has no ", split_name(split),
                          " images."));
+  }
   return dataset;
 }
 
@@ -117,11 +119,12 @@ struct Loader::Impl {
     const bool came = changed.wait_for(lock, options.deadline,
                                        [&] { return counters.ready > 0 || error != nullptr; });
     counters.wait_seconds += seconds(Clock::Steady::now() - start);
-    if (!came)
+    if (!came) {
       throw IoError(
           text("The data loader read no batch within ", human_seconds(seconds(options.deadline)),
                " (step ", options.first_step + counters.batches, ")."),
           "The storage is stuck or too slow; check it and resume.");
+    }
     if (counters.ready == 0) std::rethrow_exception(error);
     const RingSlot& slot = ring[counters.batches % ring.size()];
     --counters.ready;

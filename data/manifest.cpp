@@ -120,7 +120,7 @@ class Fields {
     return value;
   }
   [[nodiscard]] std::string hash(const char* key) const {
-    const std::string value = string(key);
+    std::string value = string(key);
     if (!from_hex(value)) fail(key, "is no hash of 16 hex digits");
     return value;
   }
@@ -257,9 +257,10 @@ void check_totals(const Fields& fields, const Manifest& manifest) {
     samples.at(split) += shard.num_samples;
   }
   for (const Split split : kSplits) {
-    if (samples.at(index_of(split)) != manifest.splits.at(index_of(split)).num_samples)
+    if (samples.at(index_of(split)) != manifest.splits.at(index_of(split)).num_samples) {
       fields.fail("splits",
                   text("and shards disagree on the number of ", split_name(split), " samples"));
+    }
   }
   const auto channels = static_cast<std::size_t>(manifest.shape.channels);
   if (manifest.pixel_sums.size() != channels || manifest.pixel_square_sums.size() != channels)
@@ -332,9 +333,10 @@ Manifest parse_manifest(std::string_view content, const Path& file) {
   constexpr auto kAny = ~std::uint64_t{0};
   manifest.pixel_sums = fields.numbers("pixel_sums", kAny);
   manifest.pixel_square_sums = fields.numbers("pixel_square_sums", kAny);
-  for (const nlohmann::json& value : fields.array("shards"))
+  for (const nlohmann::json& value : fields.array("shards")) {
     manifest.shards.push_back(
         parse_shard(fields.item(value, text("shards[", manifest.shards.size(), "].")), manifest));
+  }
   manifest.valid_from_train = fields.boolean("valid_from_train");
   manifest.source = fields.string("source");
   manifest.creator = fields.string("creator");

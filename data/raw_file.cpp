@@ -52,10 +52,11 @@ void RawFile::read_at(std::uint64_t offset, std::span<std::byte> out) const {
     const ssize_t got = ::pread(fd_, out.data(), out.size(), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail(text("read byte ", offset, " of"), path_, errno);
-    if (got == 0)
+    if (got == 0) {
       throw DataError(text("'", path_.string(), "' ends at byte ", offset, ", ", out.size(),
                            " bytes before the end of what was to be read."),
                       "The file was truncated; restore it or make the dataset again.");
+    }
     out = out.subspan(static_cast<std::size_t>(got));
     offset += static_cast<std::uint64_t>(got);
   }

@@ -32,10 +32,11 @@ Reader::Reader(const Dataset& dataset, Split split)
 
 void Reader::open_shard(const Dataset& dataset, const ShardEntry& entry) {
   const Path path = dataset.folder() / entry.file;
-  if (inspect_shard(path, layout_of(dataset.manifest(), entry)) != entry.places)
+  if (inspect_shard(path, layout_of(dataset.manifest(), entry)) != entry.places) {
     throw DataError(text("The shard '", path.string(),
                          "' keeps its tables at other offsets than the manifest says."),
                     kRestore);
+  }
   OpenShard shard{RawFile(path, RawFile::Mode::kRead), entry, size(), {}, {}};
   const std::uint64_t blocks = tables_[kImages].blocks(entry.num_samples);
   shard.block_hashes = read_numbers(shard.file, entry.places[kImages].hash_offset, blocks);
@@ -50,10 +51,11 @@ void Reader::open_shard(const Dataset& dataset, const ShardEntry& entry) {
   append(labels_, kLabels);
   const auto classes = static_cast<std::int64_t>(dataset.class_names().size());
   for (std::uint64_t i = shard.first; i < size(); ++i) {
-    if (labels_[i] < 0 || labels_[i] >= classes)
+    if (labels_[i] < 0 || labels_[i] >= classes) {
       throw DataError(text("Sample id ", ids_[i], " in '", path.string(), "' has label ",
                            labels_[i], ", but there are ", classes, " classes."),
                       kRestore);
+    }
   }
   shards_.push_back(std::move(shard));
 }

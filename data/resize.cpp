@@ -66,19 +66,33 @@ std::uint8_t rounded(std::int64_t sum) {
       std::clamp<std::int64_t>((sum + kOne / 2) >> kFractionBits, 0, 255));
 }
 
+/// One direction of a resize: along the lines that are resampled, and across them.
+struct Pass {
+  Lines along_in;   ///< count: channels; step: from one input of a line to the next
+  Lines along_out;  ///< step: from one output to the next
+  Lines across;     ///< count: lines; step: from one line of the input to the next
+  std::size_t across_out_step;
+};
+
+std::int64_t weighted_sum(const Taps& taps, const std::uint8_t* line, std::size_t step) {
+  std::int64_t sum = 0;
+  const std::uint8_t* from = line + taps.first * step;
+  for (const std::int32_t weight : taps.weights) {
+    sum += std::int64_t{weight} * *from;
+    from += step;
+  }
+  return sum;
+}
+
 // Resamples every row (or, transposed by the strides, every column).
-void resample(const std::vector<Taps>& taps, Lines along_in, Lines along_out, Lines across,
-              const std::uint8_t* in, std::uint8_t* out, std::size_t across_out_step) {
-  for (std::size_t line = 0; line < across.count; ++line) {
+void resample(const std::vector<Taps>& taps, const Pass& pass, const std::uint8_t* in,
+              std::uint8_t* out) {
+  for (std::size_t line = 0; line < pass.across.count; ++line) {
     for (std::size_t i = 0; i < taps.size(); ++i) {
-      for (std::size_t c = 0; c < along_in.count; ++c) {
-        std::int64_t sum = 0;
-        const std::uint8_t* from = in + line * across.step + taps[i].first * along_in.step + c;
-        for (const std::int32_t weight : taps[i].weights) {
-          sum += std::int64_t{weight} * *from;
-          from += along_in.step;
-        }
-        out[line * across_out_step + i * along_out.step + c] = rounded(sum);
+      for (std::size_t c = 0; c < pass.along_in.count; ++c) {
+        const std::uint8_t* const from = in + line * pass.across.step + c;
+        out[line * pass.across_out_step + i * pass.along_out.step + c] =
+            rounded(weighted_sum(taps[i], from, pass.along_in.step));
       }
     }
   }
@@ -101,15 +115,21 @@ Image crop_and_resize(const Image& image, int height, int width) {
   Image narrow{{image.shape.height, width, image.shape.channels}, {}};
   narrow.pixels.resize(narrow.shape.bytes());
   resample(taps_of((image.shape.width - crop_width) / 2, crop_width, columns, width),
-           {channels, channels}, {channels, channels}, {rows, columns * channels},
-           image.pixels.data(), narrow.pixels.data(), out_columns * channels);
+           {.along_in = {channels, channels},
+            .along_out = {channels, channels},
+            .across = {rows, columns * channels},
+            .across_out_step = out_columns * channels},
+           image.pixels.data(), narrow.pixels.data());
 
   Image out{{height, width, image.shape.channels}, {}};
   out.pixels.resize(out.shape.bytes());
   const std::size_t row_bytes = out_columns * channels;
   resample(taps_of((image.shape.height - crop_height) / 2, crop_height, rows, height),
-           {channels, row_bytes}, {channels, row_bytes}, {out_columns, channels},
-           narrow.pixels.data(), out.pixels.data(), channels);
+           {.along_in = {channels, row_bytes},
+            .along_out = {channels, row_bytes},
+            .across = {out_columns, channels},
+            .across_out_step = channels},
+           narrow.pixels.data(), out.pixels.data());
   return out;
 }
 

@@ -168,11 +168,12 @@ void check(const ShapesOptions& options) {
   if (std::min(options.height, options.width) < kSmallest ||
       std::max(options.height, options.width) > kMaxImageSide ||
       (options.channels != 1 && options.channels != 3) || options.train == 0 ||
-      options.train > kMost || options.test > kMost)
+      options.train > kMost || options.test > kMost) {
     throw ConfigError(
         text("Cannot make ", options.train, " + ", options.test, " shapes of ", options.height, "x",
              options.width, "x", options.channels, "."),
         "Choose 1 to 2^32 training images, sides of 8 to 16384 pixels, 1 or 3 channels.");
+  }
 }
 
 }  // namespace

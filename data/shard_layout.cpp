@@ -60,8 +60,10 @@ class ShardCreator {
   std::vector<TablePlace> run() {
     write_attributes();
     std::vector<TablePlace> places;
-    for (const Table& table : layout_.tables)
+    places.reserve(layout_.tables.size());
+    for (const Table& table : layout_.tables) {
       places.push_back({create_table(file_.get(), table, layout_.num_samples), 0});
+    }
     create_hash_tables(places);
     check_(H5Fflush(file_.get(), H5F_SCOPE_LOCAL), "flush");
     check_(file_.reset(), "close");
@@ -181,9 +183,10 @@ class ShardInspector {
   std::vector<TablePlace> run() const {
     expect("attribute 'format'", read_text("format"), std::string(kFormat));
     const std::string version = read_text("format_version");
-    if (!version.starts_with("1."))
+    if (!version.starts_with("1.")) {
       check_.fail("read the shard", text("its format version is '", version,
                                          "' and this program reads 1.x; use a newer program"));
+    }
     expect("attribute 'split'", read_text("split"), std::string(split_name(expected_.split)));
     expect("attribute 'num_samples'", read_number("num_samples"), expected_.num_samples);
     expect("attribute 'shard_index'", read_number("shard_index"), expected_.shard_index);
@@ -248,9 +251,10 @@ class ShardInspector {
                                          text("open ", name));
     const Hdf5Handle type = check_.handle(H5Dget_type(set.get()), H5Tclose, "read a type");
     const Hdf5Handle wanted = element_type(check_, table);
-    if (check_(H5Tequal(type.get(), wanted.get()), "compare types") == 0)
+    if (check_(H5Tequal(type.get(), wanted.get()), "compare types") == 0) {
       check_.fail(text("accept ", name),
                   text("its elements are not ", element_name(table.element)));
+    }
     const Hdf5Handle space = check_.handle(H5Dget_space(set.get()), H5Sclose, "read a space");
     const std::vector<hsize_t> shape = extents(table, rows);
     std::vector<hsize_t> found(H5S_MAX_RANK, 0);

@@ -46,9 +46,10 @@ class Verification {
     for (const Split split : kSplits) {
       const SplitEntry& entry = manifest_.splits.at(index_of(split));
       for (std::size_t i = 0; whole_.at(index_of(split)) && i < manifest_.tables.size(); ++i) {
-        if (to_hex(content_.at(index_of(split))[i].value()) != entry.table_hashes[i])
+        if (to_hex(content_.at(index_of(split))[i].value()) != entry.table_hashes[i]) {
           add(text("The shards of ", split_name(split), " do not hold the /",
                    manifest_.tables[i].name, " that the manifest names."));
+        }
       }
     }
   }
@@ -56,9 +57,10 @@ class Verification {
   void strangers() {
     std::set<std::string> known;
     for (const ShardEntry& entry : manifest_.shards) known.insert(entry.file);
-    for (const std::string& name : files_.list(folder_))
+    for (const std::string& name : files_.list(folder_)) {
       if (name.ends_with(".h5") && !known.contains(name))
         add(text("'", (folder_ / name).string(), "' is no shard of this dataset."));
+    }
   }
 
  private:
@@ -73,15 +75,17 @@ class Verification {
     report_.bytes += damage.bytes;
     report_.findings.insert(report_.findings.end(), damage.findings.begin(), damage.findings.end());
     if (damage.file_hash != entry.hash) {
-      if (damage.findings.empty())
+      if (damage.findings.empty()) {
         add(text("Bytes outside the tables of '", file.string(),
                  "' (HDF5 structures or padding) are damaged: the file's hash is ",
                  damage.file_hash, ", expected ", entry.hash, "."));
+      }
       return;  // HDF5 is not asked about a file known to be damaged
     }
-    if (inspect_shard(file, layout_of(manifest_, entry)) != entry.places)
+    if (inspect_shard(file, layout_of(manifest_, entry)) != entry.places) {
       add(text("The shard '", file.string(),
                "' keeps its tables at other offsets than the manifest says."));
+    }
   }
 
   FileSystem& files_;
@@ -97,9 +101,10 @@ class Verification {
 VerifyReport verify(FileSystem& files, const Path& folder,
                     const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
   const Path file = folder / kManifestName;
-  if (!files.exists(file))
+  if (!files.exists(file)) {
     throw DataError(text("'", folder.string(), "' is no dataset: it holds no manifest.json."),
                     "Name the folder that 'atelier data make' or 'data import' wrote.");
+  }
   VerifyReport report;
   Manifest manifest;
   try {

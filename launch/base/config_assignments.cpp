@@ -12,7 +12,7 @@ namespace atelier {
 namespace {
 
 // The parser destroys nested tables by recursion: these bounds keep the stack shallow.
-constexpr std::size_t kMaxDocumentBytes = 256 * 1024;
+constexpr std::size_t kMaxDocumentBytes = std::size_t{256} * 1024;
 constexpr std::size_t kMaxDotsPerLine = 64;
 constexpr std::size_t kMaxShownBytes = 60;
 

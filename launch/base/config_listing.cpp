@@ -50,6 +50,7 @@ std::string bounds(std::string_view what, Number min, Number max, bool has_min, 
 
 std::string quoted(const std::vector<std::string>& names) {
   std::vector<std::string> out;
+  out.reserve(names.size());
   for (const std::string& name : names) out.push_back(text("'", name, "'"));
   return join(out);
 }

@@ -35,12 +35,14 @@ class Error : public std::runtime_error {
 };
 
 /// Defines an error type with its exit code; `next_step` says what the reader can do.
+// NOLINTBEGIN(bugprone-macro-parentheses): a class cannot be named in parentheses
 #define ATELIER_ERROR_TYPE(Name, code)                                       \
   class Name : public Error {                                                \
    public:                                                                   \
     explicit Name(std::string_view problem, std::string_view next_step = "") \
         : Error(code, problem, next_step) {}                                 \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 
 ATELIER_ERROR_TYPE(ConfigError, ExitCode::kUsage);
 ATELIER_ERROR_TYPE(DataError, ExitCode::kBadData);

@@ -15,6 +15,10 @@ constexpr std::size_t kMaxDepth = 200;
 /// Builds a document from the parser's events and stops at the first fault.
 class StrictBuilder final : public nlohmann::json_sax<json> {
  public:
+  StrictBuilder() = default;  // NOLINT(bugprone-exception-escape): a null value never throws
+  ~StrictBuilder() override = default;
+  StrictBuilder(const StrictBuilder&) = delete;
+  StrictBuilder& operator=(const StrictBuilder&) = delete;
   bool null() override { return put(json()); }
   bool boolean(bool value) override { return put(json(value)); }
   bool number_integer(json::number_integer_t value) override { return put(json(value)); }

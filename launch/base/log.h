@@ -53,6 +53,8 @@ class ProcessLog final : public Log {
  public:
   explicit ProcessLog(const ProcessLogOptions& options);
   ~ProcessLog() override;
+  ProcessLog(const ProcessLog&) = delete;
+  ProcessLog& operator=(const ProcessLog&) = delete;
   /// Adds the file once the run folder exists. Throws: IoError.
   void open_file(const Path& file);
 

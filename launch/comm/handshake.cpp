@@ -34,7 +34,7 @@ Items unpack(std::string_view bytes) {
   const auto take = [&bytes] {
     std::uint64_t size = 0;
     std::memcpy(&size, bytes.data(), sizeof size);
-    const std::string part(bytes.substr(sizeof size, size));
+    std::string part(bytes.substr(sizeof size, size));
     bytes.remove_prefix(sizeof size + size);
     return part;
   };

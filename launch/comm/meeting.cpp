@@ -66,6 +66,7 @@ void Meeting::check_calls() const {
     return;
   }
   std::vector<const CallRecord*> calls;
+  calls.reserve(static_cast<std::size_t>(topology_.world));
   for (int other = 0; other < topology_.world; ++other) {
     calls.push_back(&slots_.header(other, ticket_).call);
   }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <optional>
 #include <thread>
 
 #include <mpi.h>
@@ -82,7 +81,7 @@ class MpiComm::Impl {
   MPI_Comm job_ = MPI_COMM_NULL;
   MPI_Comm host_ = MPI_COMM_NULL;
   Topology topology_;
-  std::optional<Meeting> meeting_;
+  std::unique_ptr<Meeting> meeting_;
   std::vector<SharedWindow> regions_;  ///< what allocate() gave, in order
   std::vector<const std::byte*> inputs_;
   bool broken_ = false;
@@ -101,7 +100,7 @@ MpiComm::Impl::Impl(const MpiCommOptions& options) {
   check_mpi(MPI_Comm_split(node, color, rank, &host_), "MPI_Comm_split");
   check_mpi(MPI_Comm_free(&node), "MPI_Comm_free");
   topology_ = find_topology(job_, host_);
-  meeting_.emplace(job_, host_, topology_, options.slot_bytes);
+  meeting_ = std::make_unique<Meeting>(job_, host_, topology_, options.slot_bytes);
   inputs_.resize(static_cast<std::size_t>(topology_.world));
 }
 

@@ -25,6 +25,8 @@ class MpiComm final : public HostComm {
   /// Throws: CommError.
   MpiComm(const MpiSession& session, const MpiCommOptions& options);
   ~MpiComm() override;
+  MpiComm(const MpiComm&) = delete;
+  MpiComm& operator=(const MpiComm&) = delete;
 
   [[nodiscard]] int rank() const override;
   [[nodiscard]] int world() const override;

@@ -34,7 +34,8 @@ ATELIER_INLINE T combine(T left, T right) {
 
 template <ReduceOp op, typename T>
 ATELIER_INLINE void pair(T* out, const T* left, const T* right, std::size_t count) {
-#pragma GCC ivdep  // `out` is `left` or `right` itself, or apart from both
+  // `out` is `left` or `right` itself, or apart from both.
+#pragma GCC ivdep  // NOLINT(clang-diagnostic-unknown-pragmas): g++ knows it
   for (std::size_t i = 0; i < count; ++i) {
     out[i] = combine<op>(left[i], right[i]);
   }

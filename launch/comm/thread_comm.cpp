@@ -86,6 +86,7 @@ class ThreadGroup::Hub {
 
   void open_next_meeting() {
     std::vector<const CallRecord*> calls;
+    calls.reserve(seats_.size());
     for (const Seat& seat : seats_) {
       calls.push_back(&seat.call);
     }
@@ -160,6 +161,7 @@ class ThreadGroup::RankComm final : public HostComm {
     }
     hub_.meet(rank_, call, task.timeout);
     std::vector<const std::byte*> inputs;
+    inputs.reserve(static_cast<std::size_t>(world()));
     for (int rank = 0; rank < world(); ++rank) {
       inputs.push_back(hub_.slot(rank, call.sequence).data());
     }

@@ -18,6 +18,8 @@ class ThreadGroup {
  public:
   explicit ThreadGroup(int world);
   ~ThreadGroup();  ///< Requires: no rank is inside a call.
+  ThreadGroup(const ThreadGroup&) = delete;
+  ThreadGroup& operator=(const ThreadGroup&) = delete;
   /// Lifetime: of the group.
   [[nodiscard]] Comm& comm(int rank);
   /// Makes the calls of all other ranks, waiting or to come, throw CommError with this reason.
