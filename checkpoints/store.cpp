@@ -12,6 +12,7 @@ namespace atelier::checkpoints {
 namespace {
 
 constexpr std::string_view kQuarantine = "quarantine";
+constexpr std::string_view kAbandoned = "abandoned";
 constexpr std::string_view kLatest = "latest";
 // Names of ours that are not checkpoints: PREFIX step-NNNNNNNNNN - 16 hex digits.
 constexpr std::string_view kTemporary = ".tmp-";  // being written
@@ -102,7 +103,7 @@ SaveResult Store::save(const Contents& contents) {
     return result;
   }
   const auto published = clock_.now();
-  retain();
+  retain(result.directory);
   result.retain_seconds = seconds(clock_.now() - published);
   return result;
 }
@@ -165,6 +166,18 @@ void Store::clean_one(const std::string& name) {
   if (ours) {
     log_.info(text("Removing '", path.string(), "', left by a save that was cut short."));
     remove_quietly(path);
+  }
+}
+
+void Store::set_aside_after(std::int64_t step) {
+  for (const Entry& entry : list()) {
+    if (entry.step <= step) break;  // newest first
+    const Path folder = policy_.directory / kAbandoned;
+    files_.create_directories(folder);
+    const Path target = folder / text(entry.path.filename().string(), "-", nonce());
+    files_.rename_new(entry.path, target);
+    log_.info(text("Going on from step ", step, ": the checkpoint of step ", entry.step,
+                   " is now '", target.string(), "'."));
   }
 }
 
@@ -232,14 +245,14 @@ void Store::publish(const Path& temporary, const Path& target) {
   files_.sync(policy_.directory);
 }
 
-void Store::retain() noexcept {
+void Store::retain(const Path& written) noexcept {
   try {
     const std::vector<Entry> entries = list();
-    hint(entries.front().path.filename().string());
+    hint(written.filename().string());
     int good = 0;
     for (std::size_t i = 0; i < entries.size(); ++i) {
       const bool may_go = i >= static_cast<std::size_t>(policy_.keep_last) && good >= kKeepGood;
-      if (may_go) {
+      if (may_go && entries[i].path != written) {
         retire(entries[i]);
       } else if (entries.size() > static_cast<std::size_t>(policy_.keep_last) && good < kKeepGood &&
                  verify(files_, entries[i].path).ok()) {

@@ -82,6 +82,10 @@ class Store {
   void clean() noexcept;
 
   /// True when `path` looks like a checkpoint: a folder with a manifest.
+  /// Moves checkpoints newer than `step` to `abandoned/`: the run goes on from there, and neither
+  /// retention nor a later resume may take them for its newest. Throws: IoError.
+  void set_aside_after(std::int64_t step);
+
   [[nodiscard]] bool is_checkpoint(const Path& path) const;
   /// True when `quarantine/` holds something.
   [[nodiscard]] bool has_quarantine() const;
@@ -93,7 +97,7 @@ class Store {
   void require_space(std::uint64_t bytes) const;
   void write(const Layout& layout, const Path& temporary);
   void publish(const Path& temporary, const Path& target);
-  void retain() noexcept;
+  void retain(const Path& written) noexcept;
   void hint(const std::string& name);
   void retire(const Entry& entry);
   void quarantine(std::vector<Rejected>& rejected);

@@ -24,6 +24,7 @@
 namespace atelier::data {
 namespace {
 
+constexpr std::size_t kLeastHeldOut = 2;  // indicators compare pairs of images
 constexpr std::size_t kMaxNameBytes = 255;
 constexpr int kSpoolChannels = 3;
 
@@ -221,6 +222,11 @@ class Decoding {
   std::map<std::size_t, std::string> problems_;  ///< by stream position
 };
 
+void move_last(std::vector<std::uint64_t>& from, std::vector<std::uint64_t>& to) {
+  to.push_back(from.back());
+  from.pop_back();
+}
+
 /// Ids of each split in the order they are written.
 std::array<std::vector<std::uint64_t>, 3> split_ids(const Catalogue& catalogue,
                                                     const ImportOptions& options) {
@@ -233,7 +239,10 @@ std::array<std::vector<std::uint64_t>, 3> split_ids(const Catalogue& catalogue,
   }
   auto& train = ids.at(index_of(Split::kTrain));
   auto& valid = ids.at(index_of(Split::kValid));
-  if (train.empty() && !catalogue.has_valid) std::swap(train, valid);  // a handful of images
+  if (!catalogue.has_valid) {  // of a handful of images the hash may choose too few or all
+    while (valid.size() < kLeastHeldOut && train.size() > 1) move_last(train, valid);
+    while (train.empty() && !valid.empty()) move_last(valid, train);
+  }
   if (!options.shuffle) return ids;
   for (std::size_t split = 0; split < ids.size(); ++split) {
     const std::vector<std::uint64_t> sorted = ids.at(split);

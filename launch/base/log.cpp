@@ -73,6 +73,14 @@ void ProcessLog::open_file(const Path& file) {
   }
 }
 
+void ProcessLog::error_to_files(std::string_view line) {
+  const auto& sinks = impl_->outputs->sinks();
+  for (std::size_t i = 1; i < sinks.size(); ++i) {  // the terminal is the first
+    sinks[i]->log({"atelier", spdlog::level::err, spdlog::string_view_t(line.data(), line.size())});
+    sinks[i]->flush();
+  }
+}
+
 void ProcessLog::write(LogLevel level, std::string_view line) {
   impl_->logger.log(spdlog_level(level), spdlog::string_view_t(line.data(), line.size()));
 }

@@ -57,6 +57,8 @@ class ProcessLog final : public Log {
   ProcessLog& operator=(const ProcessLog&) = delete;
   /// Adds the file once the run folder exists. Throws: IoError.
   void open_file(const Path& file);
+  /// An error for the files alone, where the terminal is told in another way.
+  void error_to_files(std::string_view line);
 
  private:
   void write(LogLevel level, std::string_view line) override;

@@ -54,6 +54,7 @@ class MpiComm::Impl {
  public:
   explicit Impl(const MpiCommOptions& options);
   void run(const Task& task);
+  /// Null where the host's shared memory has no room; the ranks of a host decide alike.
   std::byte* allocate(std::size_t bytes);
   void close();
   [[nodiscard]] const Topology& topology() const { return topology_; }
@@ -82,13 +83,14 @@ class MpiComm::Impl {
   MPI_Comm host_ = MPI_COMM_NULL;
   Topology topology_;
   std::unique_ptr<Meeting> meeting_;
-  std::vector<SharedWindow> regions_;  ///< what allocate() gave, in order
+  std::size_t most_shared_bytes_;
+  std::vector<std::unique_ptr<SharedWindow>> regions_;  ///< of allocate(), null for ordinary memory
   std::vector<const std::byte*> inputs_;
   bool broken_ = false;
   bool closed_ = false;
 };
 
-MpiComm::Impl::Impl(const MpiCommOptions& options) {
+MpiComm::Impl::Impl(const MpiCommOptions& options) : most_shared_bytes_(options.most_shared_bytes) {
   check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &job_), "MPI_Comm_dup");
   check_mpi(MPI_Comm_set_errhandler(job_, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   int rank = 0;
@@ -135,7 +137,11 @@ void MpiComm::Impl::run(const Task& task) {
 }
 
 std::byte* MpiComm::Impl::allocate(std::size_t bytes) {
-  return regions_.emplace_back(host_, bytes).part(topology_.local_rank);
+  const std::size_t needed = bytes * static_cast<std::size_t>(topology_.local_size);
+  int fits = needed <= std::min(most_shared_bytes_, free_shared_memory()) ? 1 : 0;
+  check_mpi(MPI_Allreduce(MPI_IN_PLACE, &fits, 1, MPI_INT, MPI_MIN, host_), "MPI_Allreduce");
+  regions_.push_back(fits == 1 ? std::make_unique<SharedWindow>(host_, bytes) : nullptr);
+  return fits == 1 ? regions_.back()->part(topology_.local_rank) : nullptr;
 }
 
 void MpiComm::Impl::take_shown(std::size_t offset) {
@@ -146,7 +152,8 @@ void MpiComm::Impl::take_shown(std::size_t offset) {
 
 void MpiComm::Impl::all_reduce(const Task& task) {
   const std::size_t width = size_of(task.call.dtype);
-  if (task.call.region > 0 && topology_.hosts == 1 && task.in_bytes() > kWholeBytes) {
+  const bool shared = task.call.region > 0 && regions_[task.call.region - 1] != nullptr;
+  if (shared && topology_.hosts == 1 && task.in_bytes() > kWholeBytes) {
     return all_reduce_in_place(task);
   }
   const std::size_t step = slot_elements(task);
@@ -175,7 +182,7 @@ void MpiComm::Impl::all_reduce_in_place(const Task& task) {
 
   const std::size_t width = size_of(task.call.dtype);
   const Span mine = own_stripe(task.call.count);
-  const SharedWindow& region = regions_[task.call.region - 1];
+  const SharedWindow& region = *regions_[task.call.region - 1];
   for (std::size_t begin = mine.begin; begin < mine.end; begin += kBlockElements) {
     const std::size_t count = std::min(kBlockElements, mine.end - begin);
     const std::size_t at = task.call.offset + begin * width;
@@ -270,8 +277,10 @@ void MpiComm::Impl::broadcast(const Task& task) {
 
 void MpiComm::Impl::close() {
   closed_ = true;
-  for (SharedWindow& region : regions_) {
-    region.close();
+  for (const auto& region : regions_) {
+    if (region) {
+      region->close();
+    }
   }
   meeting_->close();
   check_mpi(MPI_Comm_free(&host_), "MPI_Comm_free");
@@ -290,7 +299,10 @@ int MpiComm::world() const { return impl_->topology().world; }
 int MpiComm::local_rank() const { return impl_->topology().local_rank; }
 int MpiComm::hosts() const { return impl_->topology().hosts; }
 void MpiComm::exchange(const Task& task) { impl_->run(task); }
-std::byte* MpiComm::provide(std::size_t bytes) { return impl_->allocate(bytes); }
+std::byte* MpiComm::provide(std::size_t bytes) {
+  std::byte* const shared = impl_->allocate(bytes);
+  return shared != nullptr ? shared : HostComm::provide(bytes);
+}
 
 void MpiComm::close() {
   barrier({.label = "end of the job"});

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <memory>
 
 #include "launch/comm/host_comm.h"
@@ -16,6 +17,9 @@ namespace atelier::comm {
 struct MpiCommOptions {
   std::chrono::milliseconds timeout = kDefaultTimeout;
   std::size_t slot_bytes = std::size_t{1} << 20;  ///< of a chunk; a host shares 2 × world of them
+  /// allocate() takes no more than this of a host's shared memory, nor more than is free there;
+  /// beyond it gives ordinary memory, which collectives copy.
+  std::size_t most_shared_bytes = std::numeric_limits<std::size_t>::max();
   int ranks_per_host = 0;  ///< > 0: treat so many consecutive ranks as a host of their own (tests)
 };
 

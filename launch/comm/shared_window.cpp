@@ -1,7 +1,11 @@
 #include "launch/comm/shared_window.h"
 
+#include <algorithm>
 #include <cstring>
+#include <limits>
 #include <memory>
+
+#include <sys/statvfs.h>
 
 #include "launch/base/error.h"
 #include "launch/comm/mpi_session.h"
@@ -35,6 +39,16 @@ SharedWindow::SharedWindow(MPI_Comm host, std::size_t bytes) {
     std::memset(part(local_rank), 0, bytes);
   }
   check_mpi(MPI_Barrier(host), "MPI_Barrier");
+}
+
+std::size_t free_shared_memory() {
+  struct statvfs space {};
+  if (::statvfs("/dev/shm", &space) != 0) {
+    return std::numeric_limits<std::size_t>::max();
+  }
+  constexpr std::size_t kReserve = std::size_t{8} << 20;
+  const std::size_t free = std::size_t{space.f_bavail} * space.f_frsize;
+  return free - std::min(free, kReserve);
 }
 
 void SharedWindow::close() {

@@ -29,4 +29,9 @@ class SharedWindow {
   std::vector<std::byte*> parts_;
 };
 
+/// Bytes that windows of this host may still take: those free in /dev/shm, where MPI puts them and
+/// which containers keep small, less a reserve; unlimited where there is none. A window that is too
+/// big for it kills a process when it is written.
+[[nodiscard]] std::size_t free_shared_memory();
+
 }  // namespace atelier::comm

@@ -13,23 +13,27 @@ struct Options {
   std::string run;
   std::string data;
   std::string out;
-  std::string split = "test";
+  std::string split;
   std::int64_t shown = 32;
   bool pca = false;
   bool json = false;
 };
 
-data::Split parse_split(const std::string& name) {
-  if (const auto split = data::split_from_name(name)) return *split;
-  throw ConfigError(text("'", name, "' is no split."), "Choose train, valid or test.");
+// The split asked for; without one test, or valid where there are no test images.
+data::Split chosen_split(const Options& options, const data::Dataset& dataset) {
+  if (options.split.empty()) {
+    return dataset.size(data::Split::kTest) > 0 ? data::Split::kTest : data::Split::kValid;
+  }
+  if (const auto split = data::split_from_name(options.split)) return *split;
+  throw ConfigError(text("'", options.split, "' is no split."), "Choose train, valid or test.");
 }
 
 ExitCode run(const Options& options, Context& context) {
   apply::Model model = apply::load_model(context.files, context.log, options.run);
   const data::Dataset dataset = data::Dataset::open(context.files, options.data);
+  const data::Split split = chosen_split(options, dataset);
   const apply::ReconstructionResult result = apply::reconstruct(
-      model, dataset,
-      {.split = parse_split(options.split), .shown = options.shown, .pca = options.pca});
+      model, dataset, {.split = split, .shown = options.shown, .pca = options.pca});
   if (!options.out.empty()) {
     quality::write_picture(
         context.files, options.out,
@@ -37,7 +41,7 @@ ExitCode run(const Options& options, Context& context) {
                             {.scale = quality::visible_scale(model.geometry.width)}));
   }
   nlohmann::ordered_json json{{"checkpoint", model.checkpoint.string()},
-                              {"split", options.split},
+                              {"split", data::split_name(split)},
                               {"images", result.images},
                               {"latent_dims", model.objective->latent_dims()},
                               {"psnr_db", result.psnr_db},
@@ -47,7 +51,7 @@ ExitCode run(const Options& options, Context& context) {
     print(json.dump(2) + "\n");
     return ExitCode::kDone;
   }
-  print(text(human_count(result.images), " images of split ", options.split, ": PSNR ",
+  print(text(human_count(result.images), " images of split ", data::split_name(split), ": PSNR ",
              fixed(result.psnr_db, 2), " dB; the mean image gives ",
              fixed(result.mean_image_psnr_db, 2), " dB",
              result.pca_psnr_db ? text(", PCA with ", model.objective->latent_dims(),
@@ -65,7 +69,8 @@ void add_reconstruct(CLI::App& app, Action& chosen) {
       app.add_subcommand("reconstruct", "Give images back through a trained AE or VAE, with PSNR");
   reconstruct->add_option("run", options->run, "run folder or checkpoint folder")->required();
   reconstruct->add_option("--data", options->data, "dataset folder")->required();
-  reconstruct->add_option("--split", options->split, "train, valid or test")->capture_default_str();
+  reconstruct->add_option("--split", options->split,
+                          "train, valid or test (default: test, or valid where there is none)");
   reconstruct->add_option("--out", options->out, "PNG of images over their reconstructions");
   reconstruct->add_option("--count", options->shown, "images in the PNG")
       ->check(CLI::Range(1, 10000))

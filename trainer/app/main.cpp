@@ -59,7 +59,10 @@ std::string problem_of(const CLI::App& app, const CLI::ParseError& error) {
 
 // The peers may be inside a collective, so a failing rank has to end the job.
 int fail(comm::Comm* comm, ProcessLog& log, const std::string& problem, ExitCode code) {
-  if (comm != nullptr && comm->world() > 1) comm->abort(problem, static_cast<int>(code));
+  if (comm != nullptr && comm->world() > 1) {
+    log.error_to_files(problem);
+    comm->abort(problem, static_cast<int>(code));
+  }
   log.error(problem);
   return static_cast<int>(code);
 }

@@ -17,6 +17,8 @@ void describe(ConfigFields& fields, ScheduleConfig& config) {
                  {"steps between two pictures in the run folder", true});
   fields.integer("comm.patience_seconds", config.patience_seconds, {1, 86400},
                  {"least time a rank waits for its peers in a step before it gives up", true});
+  fields.integer("comm.slow_patience_seconds", config.slow_patience_seconds, {1, 86400},
+                 {"likewise at the start, in an evaluation, a picture or a checkpoint", true});
 }
 
 void describe(ConfigFields& fields, RunConfig& config) {

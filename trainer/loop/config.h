@@ -21,6 +21,8 @@ struct ScheduleConfig {
   std::int64_t quality_samples = 1000;  ///< generated and held-out images an evaluation compares
   std::int64_t picture_steps = 1000;
   std::int64_t patience_seconds = 10;  ///< least time a rank waits for its peers in a step
+  std::int64_t slow_patience_seconds =
+      300;  ///< likewise in an evaluation or a save, or at the start
 };
 
 struct RunConfig {

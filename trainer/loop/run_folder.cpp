@@ -64,17 +64,19 @@ RunIdentity parse_identity(const std::string& json, const std::string& label) {
   }
 }
 
-RunIdentity open_run_folder(FileSystem& files, const Clock& clock, const RunPaths& paths,
-                            const ResumeChoice& resume, const std::string& command) {
+void check_run_folder(FileSystem& files, const RunPaths& paths, const ResumeChoice& resume,
+                      const std::string& command) {
   using checkpoints::ResumeMode;
   const std::string folder = paths.folder.string();
   const bool is_run = files.exists(paths.identity());
   const bool goes_on = resume.given && resume.request.mode != ResumeMode::kNever;
   if (is_run && !goes_on) {
-    throw OutputError(
-        text("'", folder, "' already holds a run."),
-        text("Go on with it, or start another:\n  ", command, " --run ", shell_word(folder),
-             " --resume must\n  ", command, " --run ", shell_word(free_name(files, paths.folder))));
+    // A run that died before its first checkpoint can only start again.
+    const char* mode = files.exists(paths.checkpoints()) ? "must" : "auto";
+    throw OutputError(text("'", folder, "' already holds a run."),
+                      text("Go on with it, or start another:\n  ", command, " --run ",
+                           shell_word(folder), " --resume ", mode, "\n  ", command, " --run ",
+                           shell_word(free_name(files, paths.folder))));
   }
   if (!is_run && files.exists(paths.folder) && !files.list(paths.folder).empty()) {
     throw OutputError(text("'", folder, "' exists, is not empty and is not the folder of a run."),
@@ -84,7 +86,11 @@ RunIdentity open_run_folder(FileSystem& files, const Clock& clock, const RunPath
     throw ConfigError(text("There is no run in '", folder, "' to resume."),
                       "Start it without --resume, or correct --run.");
   }
+}
+
+RunIdentity open_run_folder(FileSystem& files, const Clock& clock, const RunPaths& paths) {
   prove_writable(files, paths);
+  const bool is_run = files.exists(paths.identity());
   RunIdentity identity{.run_id = new_run_id(clock, paths), .attempt = 1};
   if (is_run) {
     identity = parse_identity(files.read(paths.identity()), paths.identity().string());

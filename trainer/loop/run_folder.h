@@ -38,13 +38,16 @@ struct ResumeChoice {
   checkpoints::ResumeRequest request{checkpoints::ResumeMode::kNever, {}};
 };
 
-/// Creates the folder, or opens it for one more attempt. `command` started this run but for --run
-/// and
-/// --resume: messages complete it. Rank 0 alone.
+/// Whether this start may use the folder, before anything in it is touched; `command` started this
+/// run but for --run and --resume: messages complete it. Rank 0 alone.
 /// Throws: OutputError when it holds a run and no resume was asked for, with both commands to go
-/// on, or when it cannot be created or written to; ConfigError for `must` without a run.
+/// on, or something else; ConfigError for `must` without a run.
+void check_run_folder(FileSystem& files, const RunPaths& paths, const ResumeChoice& resume,
+                      const std::string& command);
+
+/// Creates the folder, or opens it for one more attempt. Requires: check_run_folder passed.
+/// Rank 0 alone. Throws: OutputError when it cannot be created or written to.
 [[nodiscard]] RunIdentity open_run_folder(FileSystem& files, const Clock& clock,
-                                          const RunPaths& paths, const ResumeChoice& resume,
-                                          const std::string& command);
+                                          const RunPaths& paths);
 
 }  // namespace atelier::loop

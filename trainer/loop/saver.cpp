@@ -36,6 +36,14 @@ std::optional<checkpoints::Loaded> Saver::resume(const ResumeChoice& choice) {
   return std::move(resume.loaded);
 }
 
+void Saver::begin_from(std::int64_t step, const ResumeChoice& choice) {
+  if (!choice.given || choice.request.mode != checkpoints::ResumeMode::kPath) return;
+  static_cast<void>(on_rank_zero(*comm_, [&]() -> std::string {
+    store_.set_aside_after(step);
+    return "";
+  }));
+}
+
 void Saver::save(const StagedState& state, bool last) {
   checkpoints::SaveResult result;
   const std::string problem = on_rank_zero(*comm_, [&] {
@@ -66,8 +74,12 @@ void Saver::count(const checkpoints::SaveResult& result, std::int64_t step) {
   metrics.set(Family::kCheckpointLastStep, static_cast<double>(step));
   metrics.set(Family::kCheckpointLastSuccess, SystemClock().unix_seconds());
   metrics.set(Family::kCheckpointSizeBytes, static_cast<double>(result.bytes));
-  metrics.set(Family::kCheckpointRetained, static_cast<double>(store_.list().size()));
-  metrics.set(Family::kCheckpointFreeBytes, static_cast<double>(files_->free_bytes(folder_)));
+  try {
+    metrics.set(Family::kCheckpointRetained, static_cast<double>(store_.list().size()));
+    metrics.set(Family::kCheckpointFreeBytes, static_cast<double>(files_->free_bytes(folder_)));
+  } catch (const IoError& problem) {  // the checkpoint is good all the same
+    log_->warn(problem.what());
+  }
 }
 
 }  // namespace atelier::loop

@@ -27,6 +27,10 @@ class Saver {
   /// Throws: as checkpoints::resume_together.
   [[nodiscard]] std::optional<checkpoints::Loaded> resume(const ResumeChoice& choice);
 
+  /// The run goes on from `step` of the checkpoint that `choice` named: newer ones are put aside.
+  /// Collective: all ranks. Throws: IoError.
+  void begin_from(std::int64_t step, const ResumeChoice& choice);
+
   /// Saves on rank 0. Collective: all ranks. Throws IoError on all ranks when the save that must
   /// not fail (`last`) fails, or the third in a row.
   void save(const StagedState& state, bool last);

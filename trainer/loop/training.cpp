@@ -35,9 +35,10 @@ namespace {
 using engine::Precision;
 using monitoring::Phase;
 
-constexpr std::chrono::minutes kSlowSection{30};
 constexpr std::int64_t kDeadlineSteps = 50;  // between two looks at the mean step time
 constexpr double kDeadlineFactor = 20;
+constexpr double kSlowDeadlineFactor =
+    5;  // of the longest section so far, which the mean would hide
 
 networks::Geometry geometry_of(const data::Dataset& dataset) {
   const data::ImageShape& shape = dataset.shape();
@@ -93,7 +94,9 @@ class Training {
   ExitCode run();
 
  private:
+  void check_folder();
   void open_folder();
+  ExitCode already_finished();
   void resume();
   void require_compatible(const RunState& state) const;
   void start_loaders();
@@ -117,6 +120,12 @@ class Training {
     return step_ % interval == 0 || step_ == config_.train.steps;
   }
   [[nodiscard]] const ScheduleConfig& schedule() const { return config_.schedule; }
+  /// Longest wait outside of steps; sections that took long before may do so again.
+  [[nodiscard]] std::chrono::milliseconds slow_patience() const {
+    return std::chrono::milliseconds(
+        std::llround(1e3 * std::max(static_cast<double>(schedule().slow_patience_seconds),
+                                    kSlowDeadlineFactor * longest_section_)));
+  }
   /// Images over all ranks that pass through the nets at once.
   [[nodiscard]] std::uint64_t micro_batch() const {
     return static_cast<std::uint64_t>(config_.train.batch / config_.train.accumulation);
@@ -126,6 +135,8 @@ class Training {
   const RunConfig& config_;
   const Services& with_;
   RunPaths paths_;
+  bool is_new_ = true;        // nobody has started this run before
+  bool has_outcome_ = false;  // an attempt before came to its end
   data::Dataset dataset_;
   networks::Geometry geometry_;
   std::unique_ptr<objectives::Objective> objective_;
@@ -142,6 +153,7 @@ class Training {
   bool stopping_ = false;           // some rank was
   std::int64_t step_ = 0;           // steps done
   std::int64_t first_step_ = 0;     // of this attempt
+  double longest_section_ = 0;      // of this attempt, outside of steps. Units: seconds
   std::int64_t skipped_steps_ = 0;  // of the run
   double training_seconds_ = 0;     // in steps, over all attempts
   std::vector<IndicatorValue> indicators_;
@@ -155,7 +167,7 @@ Training::Training(const TrainRequest& request, const Services& services)
       paths_{request.run},
       dataset_(data::Dataset::open(services.files, request.data)),
       geometry_(geometry_of(dataset_)) {
-  with_.comm.set_default_timeout(kSlowSection);
+  with_.comm.set_default_timeout(slow_patience());
   require_same_run(with_.comm, request, dataset_);
   objective_ = objectives::make_objective(config_.model, config_.objective, geometry_,
                                           static_cast<std::uint64_t>(config_.train.seed));
@@ -174,12 +186,18 @@ Training::Training(const TrainRequest& request, const Services& services)
 }
 
 ExitCode Training::run() {
-  open_folder();
+  check_folder();
   const bool automatic = config_.train.precision == Precision::kAuto;
   engine_.emplace(*objective_, with_.comm, config_.optimizer,
                   automatic ? Precision::kFloat32 : config_.train.precision);
   saver_.emplace(with_.files, with_.log, paths_, config_.schedule, with_.comm);
   resume();
+  evaluation_.emplace(*engine_, with_.comm, dataset_,
+                      EvaluationOptions{.seed = static_cast<std::uint64_t>(config_.train.seed),
+                                        .samples = config_.schedule.quality_samples,
+                                        .geometry = geometry_});
+  if (step_ >= config_.train.steps && has_outcome_) return already_finished();
+  open_folder();  // only now, when nothing can refuse this start any more
   start_loaders();
   if (automatic && first_step_ == 0 && !config_.train.deterministic) choose_precision();
   MonitorOptions options{.config = config_.monitoring,
@@ -203,16 +221,13 @@ ExitCode Training::run() {
   const double restarts = monitor_->metrics().value(monitoring::Family::kRestarts);
   monitor_->metrics().add(monitoring::Family::kRestarts,
                           static_cast<double>(identity_.attempt - 1) - restarts);
-  evaluation_.emplace(*engine_, with_.comm, dataset_,
-                      EvaluationOptions{.seed = static_cast<std::uint64_t>(config_.train.seed),
-                                        .samples = config_.schedule.quality_samples,
-                                        .geometry = geometry_});
   announce();
   if (step_ == 0) draw();
 
   monitor_->metrics().set_progress(step_, config_.train.steps, 0);
   monitor_->metrics().set_state(monitoring::RunState::kTraining);
   monitor_->finish_section();
+  if (step_ >= config_.train.steps) evaluate();  // killed between its last save and its end
   while (step_ < config_.train.steps) {
     step();
     finish_scheduled();
@@ -221,17 +236,37 @@ ExitCode Training::run() {
   return finish(ExitCode::kDone);
 }
 
-void Training::open_folder() {
-  const std::string identity = on_rank_zero(with_.comm, [&] {
-    return to_json(
-        open_run_folder(with_.files, with_.clock, paths_, request_.resume, request_.command));
-  });
-  identity_ = parse_identity(identity, paths_.identity().string());
-  with_.log.open_file(paths_.log());
+void Training::check_folder() {
   static_cast<void>(on_rank_zero(with_.comm, [&]() -> std::string {
-    write_atomically(with_.files, paths_.config(), config_toml(list_fields(config_)));
+    check_run_folder(with_.files, paths_, request_.resume, request_.command);
     return "";
   }));
+  // What is told from here on belongs into the log of a run that exists.
+  is_new_ = !with_.files.exists(paths_.identity());
+  has_outcome_ = with_.files.exists(paths_.outcome());
+  if (!is_new_) with_.log.open_file(paths_.log());
+}
+
+void Training::open_folder() {
+  saver_->begin_from(step_, request_.resume);
+  const std::string identity = on_rank_zero(
+      with_.comm, [&] { return to_json(open_run_folder(with_.files, with_.clock, paths_)); });
+  identity_ = parse_identity(identity, paths_.identity().string());
+  if (is_new_) with_.log.open_file(paths_.log());
+  static_cast<void>(on_rank_zero(with_.comm, [&]() -> std::string {
+    write_atomically(with_.files, paths_.config(), config_toml(list_fields(config_)));
+    with_.files.remove_all(paths_.outcome());  // of an attempt before; this one writes its own
+    return "";
+  }));
+}
+
+// Nothing is left to do: what the run has written stays as it is.
+ExitCode Training::already_finished() {
+  if (with_.comm.rank() == 0) {
+    with_.log.info(text("'", paths_.folder.string(), "' is finished: it is at step ", step_, " of ",
+                        config_.train.steps, ". Train on with --set train.steps=N."));
+  }
+  return ExitCode::kDone;
 }
 
 void Training::resume() {
@@ -423,7 +458,8 @@ void Training::finish_scheduled() {
   const bool draws = !stopping_ && due(schedule().picture_steps);
   const bool saves = stopping_ || due(schedule().checkpoint_steps);
   const bool is_slow = evaluates || draws || saves;
-  if (is_slow) with_.comm.set_default_timeout(kSlowSection);
+  if (is_slow) with_.comm.set_default_timeout(slow_patience());
+  const auto start = with_.clock.now();
   if (evaluates) evaluate();
   if (draws) draw();
   // Before the save: a run killed right after it goes on from there and must not lack this record.
@@ -431,6 +467,7 @@ void Training::finish_scheduled() {
   if (saves) save();
   if (!is_slow) return;
   with_.comm.barrier({.label = "end of a slow section"});
+  longest_section_ = std::max(longest_section_, seconds(with_.clock.now() - start));
   set_deadline();
   monitor_->metrics().set_state(monitoring::RunState::kTraining);
   monitor_->finish_section();
@@ -497,6 +534,7 @@ void Training::save() {
 
 ExitCode Training::finish(ExitCode code) {
   const bool done = code == ExitCode::kDone;
+  with_.comm.set_default_timeout(slow_patience());
   monitor_->metrics().set_state(done ? monitoring::RunState::kFinished
                                      : monitoring::RunState::kStopping);
   monitor_->finish();
@@ -520,7 +558,7 @@ ExitCode Training::finish(ExitCode code) {
                           shell_word(paths_.folder.string()), " --resume must"));
     }
   }
-  with_.comm.barrier({.timeout = kSlowSection, .label = "end of the run"});
+  with_.comm.barrier({.label = "end of the run"});
   return code;
 }
 

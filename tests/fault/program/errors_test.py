@@ -71,6 +71,7 @@ class WrongCommand(Errors):
                 self.assert_refused(result, 77, r"skipped \(3 of at most 2\); net AE: .*not finite on rank 0",
                                     "optimizer.learning_rate")
                 self.assertRegex(result.err, r"W .*skipped \(2 of at most 2\)")
+                self.assertRegex((run / str(ranks) / "log.txt").read_text(), r"error .*skipped \(3 of at most 2\)")
 
     def test_an_existing_run_is_not_touched(self):
         run = self.folder / "run"
@@ -91,10 +92,32 @@ class WrongCommand(Errors):
     def test_resuming_with_another_configuration_names_the_key(self):
         run = self.folder / "run"
         self.train("ae", run)
-        kept = {path.name: tree(path) for path in checkpoints(run)}
+        def kept():
+            return {name: content for name, content in tree(run).items() if not name.endswith("log.txt")}
+        before = kept()
         result = self.start_training("ae", run, resume="must", train__batch=8, train__steps=60).end()
         self.assert_refused(result, 2, "train.batch", "16", "8")
-        self.assertEqual({path.name: tree(path) for path in checkpoints(run)}, kept)
+        self.assertEqual(kept(), before)
+
+    def test_a_misspelt_resume_creates_nothing(self):
+        self.check_refused(self.folder / "run", 2, ["Cannot resume from 'atuo'"], resume="atuo", worlds=(1, 2))
+
+    def test_resuming_a_finished_run_leaves_its_outcome(self):
+        run = self.folder / "run"
+        self.train("ae", run)
+        before = (run / "outcome.json").read_bytes()
+        result = self.train("ae", run, ranks=2, resume="must")
+        self.assertRegex(result.err, "is finished")
+        self.assertEqual((run / "outcome.json").read_bytes(), before)
+
+    def test_going_on_from_an_older_checkpoint_keeps_what_is_saved_then(self):
+        run = self.folder / "run"
+        self.train("ae", run, checkpoint__steps=10, checkpoint__keep=4)
+        older = next(path for path in checkpoints(run) if path.name.endswith("10"))
+        self.train("ae", run, resume=str(older), train__steps=15, checkpoint__steps=10)
+        self.assertEqual(sorted(path.name[-2:] for path in checkpoints(run)), ["10", "15"])
+        self.assertEqual(len(list((run / "checkpoints" / "abandoned").iterdir())), 2)
+        self.assertEqual(json.loads((run / "outcome.json").read_text())["step"], 15)
 
     def two_commands(self, one, other):
         return self.start_command(under_mpirun((1, [PROGRAM, *one]), (1, [PROGRAM, *other]))).end()

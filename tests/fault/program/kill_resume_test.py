@@ -85,6 +85,28 @@ class KillAndResume(ProgramTest):
             self.train(family, run, ranks=ranks, resume="must", **schedule)
             self.assert_same_ending(run, reference)
 
+    def test_a_stopped_rank_is_named_also_while_saving(self):
+        run = self.folder / "stopped"
+        job = self.start_training("ae", run, ranks=2, comm__patience_seconds=2, comm__slow_patience_seconds=2,
+                                  train__steps=100000, checkpoint__steps=1, monitoring__steps=1)
+        self.wait_for_step(job, run, 3, 1)
+        os.kill(sorted(set(job.members()) - {job.pid})[1], signal.SIGSTOP)
+        result = job.end()
+        self.assertEqual(result.code, 76, result)
+        self.assertRegex(result.err, "waited .* for rank 1")
+
+    def test_a_job_that_stood_still_goes_on(self):
+        run = self.folder / "paused"
+        job = self.start_training("ae", run, ranks=2, comm__patience_seconds=2, train__steps=STOP_STEPS,
+                                  monitoring__steps=1, checkpoint__steps=STOP_STEPS)
+        self.wait_for_step(job, run, 3, 1)
+        ranks = sorted(set(job.members()) - {job.pid})
+        for number in (signal.SIGSTOP, signal.SIGCONT):
+            for pid in ranks:
+                os.kill(pid, number)
+            time.sleep(4 if number == signal.SIGSTOP else 0)
+        self.assertEqual(job.end().code, 0)
+
     def test_usr2_to_mpirun_saves_and_ends_with_75(self):
         self.check_stop("gan", 2, signal.SIGUSR2, train__accumulation=2)
 

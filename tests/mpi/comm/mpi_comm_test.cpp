@@ -49,7 +49,8 @@ Backing backing(std::string name, MpiCommOptions options) {
 }
 
 std::vector<Backing> backings() {
-  return {backing("one_host", {}), backing("hosts_of_2_ranks", {.ranks_per_host = 2}),
+  return {backing("one_host", {}), backing("no_shared_memory", {.most_shared_bytes = 0}),
+          backing("hosts_of_2_ranks", {.ranks_per_host = 2}),
           backing("hosts_of_1_rank", {.ranks_per_host = 1}),
           backing("hosts_of_3_ranks_small_slots", {.slot_bytes = 20'000, .ranks_per_host = 3})};
 }

@@ -80,6 +80,27 @@ TEST_F(StoreTest, keeps_the_newest_three) {
   EXPECT_THAT(steps(), ElementsAre(5, 4, 3));
 }
 
+TEST_F(StoreTest, what_was_just_written_is_never_retired) {
+  for (const std::int64_t step : {20, 30, 40}) save(step);
+
+  save(15);
+
+  EXPECT_THAT(steps(), ElementsAre(40, 30, 20, 15));
+  EXPECT_EQ(files_.read(directory() / "latest"), "step-0000000015\n");
+}
+
+TEST_F(StoreTest, going_on_from_an_older_step_puts_newer_ones_aside) {
+  for (const std::int64_t step : {10, 20, 30}) save(step);
+
+  store().set_aside_after(10);
+  save(15);
+
+  EXPECT_THAT(steps(), ElementsAre(15, 10));
+  EXPECT_EQ(files_.list(directory() / "abandoned").size(), 2U) << "nothing is lost";
+  FallbackReport report;
+  EXPECT_EQ(store().load_latest(report)->step, 15);
+}
+
 TEST_F(StoreTest, damaged_newer_ones_do_not_push_out_good_old_ones) {
   for (const std::int64_t step : {1, 2, 3}) save(step);
   damage(2);

@@ -132,8 +132,11 @@ TEST_F(ImportTest, reads_a_zip_with_hostile_names_without_leaving_its_place) {
   std::vector<std::string> left;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(temporary_.path()))
     left.push_back(entry.path().filename().string());
-  EXPECT_THAT(left, testing::UnorderedElementsAre("photos.zip", "set", "manifest.json",
-                                                  "train-00000-of-00001.h5"));
+  EXPECT_THAT(left,
+              testing::UnorderedElementsAre("photos.zip", "set", "manifest.json",
+                                            "train-00000-of-00001.h5", "valid-00000-of-00001.h5"));
+  EXPECT_EQ(open().size(Split::kTrain), 1U);
+  EXPECT_EQ(open().size(Split::kValid), 2U) << "even of three images the indicators need a pair";
 }
 
 TEST_F(ImportTest, a_damaged_archive_is_named) {

@@ -40,7 +40,8 @@ std::string message_of(Call call) {
 class RunFolder : public ::testing::Test {
  protected:
   RunIdentity open(const ResumeChoice& choice) {
-    return open_run_folder(files_, clock_, paths_, choice, "atelier train x --data d");
+    check_run_folder(files_, paths_, choice, "atelier train x --data d");
+    return open_run_folder(files_, clock_, paths_);
   }
   LocalFileSystem files_;
   test::FakeClock clock_;
@@ -57,6 +58,9 @@ TEST_F(RunFolder, fresh_run_gets_an_id_of_its_name_and_attempt_1) {
 
 TEST_F(RunFolder, existing_run_is_refused_with_both_ways_to_go_on) {
   static_cast<void>(open({}));
+  EXPECT_THAT(message_of([&] { static_cast<void>(open({})); }), HasSubstr(" --resume auto\n"))
+      << "there is no checkpoint to resume from yet";
+  files_.create_directories(paths_.checkpoints());
 
   const std::string message = message_of([&] { static_cast<void>(open({})); });
 
