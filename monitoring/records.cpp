@@ -22,25 +22,32 @@ bool ends_in_newline(const Path& path) {
   return file.get() == '\n';
 }
 
-/// Adds one line; false when it is no record.
-bool add_line(std::string_view line, Stats& stats) {
-  const JsonResult parsed = try_parse_json_strict(line);
-  if (!parsed.fault.empty() || !parsed.value.is_object()) return false;
-  StatsRecord record;
+struct Line {
   std::optional<std::int64_t> step;
-  for (const auto& [key, value] : parsed.value.items()) {
-    if (key == kAttempt && value.is_number_integer()) {
-      record.attempt = value.get<std::int64_t>();
-    } else if (key == kStep && value.is_number_integer()) {
-      step = value.get<std::int64_t>();
-    } else if (key == kTime && value.is_number()) {
-      record.unix_seconds = value.get<double>();
-    } else if (value.is_number()) {
-      record.values[key] = value.get<double>();
-    } else if (value.is_null()) {
-      record.values[key] = std::nullopt;
-    }
+  StatsRecord record;
+};
+
+void add_field(const std::string& key, const nlohmann::json& value, Line& line) {
+  if (key == kAttempt && value.is_number_integer()) {
+    line.record.attempt = value.get<std::int64_t>();
+  } else if (key == kStep && value.is_number_integer()) {
+    line.step = value.get<std::int64_t>();
+  } else if (key == kTime && value.is_number()) {
+    line.record.unix_seconds = value.get<double>();
+  } else if (value.is_number()) {
+    line.record.values[key] = value.get<double>();
+  } else if (value.is_null()) {
+    line.record.values[key] = std::nullopt;
   }
+}
+
+/// Adds one line; false when it is no record.
+bool add_line(std::string_view content, Stats& stats) {
+  const JsonResult parsed = try_parse_json_strict(content);
+  if (!parsed.fault.empty() || !parsed.value.is_object()) return false;
+  Line line;
+  for (const auto& [key, value] : parsed.value.items()) add_field(key, value, line);
+  auto& [step, record] = line;
   if (!step || record.attempt < 1) return false;
   stats.last_attempt = std::max(stats.last_attempt, record.attempt);
   StatsRecord& known = stats.steps[*step];
