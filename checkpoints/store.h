@@ -81,11 +81,11 @@ class Store {
   /// The first save and load_latest call it. Says in the log what it could not remove.
   void clean() noexcept;
 
-  /// True when `path` looks like a checkpoint: a folder with a manifest.
   /// Moves checkpoints newer than `step` to `abandoned/`: the run goes on from there, and neither
   /// retention nor a later resume may take them for its newest. Throws: IoError.
   void set_aside_after(std::int64_t step);
 
+  /// True when `path` looks like a checkpoint: a folder with a manifest.
   [[nodiscard]] bool is_checkpoint(const Path& path) const;
   /// True when `quarantine/` holds something.
   [[nodiscard]] bool has_quarantine() const;
