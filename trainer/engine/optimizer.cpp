@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
 #include <ATen/Parallel.h>
 
@@ -32,38 +33,40 @@ CommonUpdate common(const OptimizerStep& step) {
   return {.gradient_scale = step.gradient_scale, .average_step = 1.0 - step.average_decay};
 }
 
-class Adam final : public Optimizer {
+// What all rules share: their moments, the count of steps, and the walk over the blocks.
+class BlockwiseOptimizer : public Optimizer {
  public:
-  Adam(const OptimizerConfig& config, const at::Tensor& like)
-      : config_(config),
-        moments_{{"first_moment", torch::zeros_like(like)},
-                 {"second_moment", torch::zeros_like(like)}},
-        steps_(torch::zeros({1}, torch::kLong)) {}
+  BlockwiseOptimizer(const OptimizerConfig& config, const at::Tensor& like,
+                     std::initializer_list<std::string_view> moments)
+      : config_(config), steps_(torch::zeros({1}, torch::kLong)) {
+    for (const std::string_view name : moments) moments_.push_back({name, torch::zeros_like(like)});
+  }
 
-  void update(FlatParameters& flat, const at::Tensor& average, const OptimizerStep& step) override {
+  void update(FlatParameters& flat, const at::Tensor& average, const OptimizerStep& step) final {
     steps_.add_(1);
-    const AdamUpdate rule{.common = common(step),
-                          .learning_rate = step.learning_rate,
-                          .beta1 = config_.beta1,
-                          .beta2 = config_.beta2,
-                          .epsilon = config_.epsilon,
-                          .weight_decay = config_.weight_decay,
-                          .decoupled = config_.kind == OptimizerKind::kAdamW,
-                          .step = steps_.item<std::int64_t>()};
-    AT_DISPATCH_FLOATING_TYPES(flat.weights().scalar_type(), "adam", [&] {
-      in_blocks(flat.gradients().numel(), [&](std::int64_t first, std::int64_t count) {
-        engine::update(rule, AdamMemory<scalar_t>{
-                                 .weights = at_element<scalar_t>(flat.weights(), first),
-                                 .gradients = at_element<scalar_t>(flat.gradients(), first),
-                                 .first_moment = at_element<scalar_t>(moments_[0].value, first),
-                                 .second_moment = at_element<scalar_t>(moments_[1].value, first),
-                                 .average = at_element<scalar_t>(average, first),
-                                 .count = count});
-      });
+    in_blocks(flat.gradients().numel(), [&](std::int64_t first, std::int64_t count) {
+      update_block({flat, average, first, count}, step);
     });
   }
-  [[nodiscard]] const std::vector<Moment>& moments() const override { return moments_; }
-  [[nodiscard]] at::Tensor& steps() override { return steps_; }
+  [[nodiscard]] const std::vector<Moment>& moments() const final { return moments_; }
+  [[nodiscard]] at::Tensor& steps() final { return steps_; }
+
+ protected:
+  struct Block {
+    const FlatParameters& flat;
+    const at::Tensor& average;
+    std::int64_t first;
+    std::int64_t count;
+  };
+  /// Called from several threads at once, each with blocks of its own.
+  virtual void update_block(const Block& block, const OptimizerStep& step) const = 0;
+
+  template <typename T>
+  [[nodiscard]] T* moment(std::size_t index, const Block& block) const {
+    return at_element<T>(moments_[index].value, block.first);
+  }
+  [[nodiscard]] const OptimizerConfig& config() const { return config_; }
+  [[nodiscard]] std::int64_t steps_done() const { return *steps_.const_data_ptr<std::int64_t>(); }
 
  private:
   OptimizerConfig config_;
@@ -71,37 +74,55 @@ class Adam final : public Optimizer {
   at::Tensor steps_;
 };
 
-class Sgd final : public Optimizer {
+class Adam final : public BlockwiseOptimizer {
  public:
-  Sgd(const OptimizerConfig& config, const at::Tensor& like)
-      : config_(config),
-        moments_{{"velocity", torch::zeros_like(like)}},
-        steps_(torch::zeros({1}, torch::kLong)) {}
-
-  void update(FlatParameters& flat, const at::Tensor& average, const OptimizerStep& step) override {
-    steps_.add_(1);
-    const SgdUpdate rule{.common = common(step),
-                         .learning_rate = step.learning_rate,
-                         .momentum = config_.momentum,
-                         .weight_decay = config_.weight_decay};
-    AT_DISPATCH_FLOATING_TYPES(flat.weights().scalar_type(), "sgd", [&] {
-      in_blocks(flat.gradients().numel(), [&](std::int64_t first, std::int64_t count) {
-        engine::update(
-            rule, SgdMemory<scalar_t>{.weights = at_element<scalar_t>(flat.weights(), first),
-                                      .gradients = at_element<scalar_t>(flat.gradients(), first),
-                                      .velocity = at_element<scalar_t>(moments_[0].value, first),
-                                      .average = at_element<scalar_t>(average, first),
-                                      .count = count});
-      });
-    });
-  }
-  [[nodiscard]] const std::vector<Moment>& moments() const override { return moments_; }
-  [[nodiscard]] at::Tensor& steps() override { return steps_; }
+  Adam(const OptimizerConfig& config, const at::Tensor& like)
+      : BlockwiseOptimizer(config, like, {"first_moment", "second_moment"}) {}
 
  private:
-  OptimizerConfig config_;
-  std::vector<Moment> moments_;
-  at::Tensor steps_;
+  void update_block(const Block& block, const OptimizerStep& step) const override {
+    const AdamUpdate rule{.common = common(step),
+                          .learning_rate = step.learning_rate,
+                          .beta1 = config().beta1,
+                          .beta2 = config().beta2,
+                          .epsilon = config().epsilon,
+                          .weight_decay = config().weight_decay,
+                          .decoupled = config().kind == OptimizerKind::kAdamW,
+                          .step = steps_done()};
+    AT_DISPATCH_FLOATING_TYPES(block.flat.weights().scalar_type(), "adam", [&] {
+      engine::update(rule,
+                     AdamMemory<scalar_t>{
+                         .weights = at_element<scalar_t>(block.flat.weights(), block.first),
+                         .gradients = at_element<scalar_t>(block.flat.gradients(), block.first),
+                         .first_moment = moment<scalar_t>(0, block),
+                         .second_moment = moment<scalar_t>(1, block),
+                         .average = at_element<scalar_t>(block.average, block.first),
+                         .count = block.count});
+    });
+  }
+};
+
+class Sgd final : public BlockwiseOptimizer {
+ public:
+  Sgd(const OptimizerConfig& config, const at::Tensor& like)
+      : BlockwiseOptimizer(config, like, {"velocity"}) {}
+
+ private:
+  void update_block(const Block& block, const OptimizerStep& step) const override {
+    const SgdUpdate rule{.common = common(step),
+                         .learning_rate = step.learning_rate,
+                         .momentum = config().momentum,
+                         .weight_decay = config().weight_decay};
+    AT_DISPATCH_FLOATING_TYPES(block.flat.weights().scalar_type(), "sgd", [&] {
+      engine::update(rule,
+                     SgdMemory<scalar_t>{
+                         .weights = at_element<scalar_t>(block.flat.weights(), block.first),
+                         .gradients = at_element<scalar_t>(block.flat.gradients(), block.first),
+                         .velocity = moment<scalar_t>(0, block),
+                         .average = at_element<scalar_t>(block.average, block.first),
+                         .count = block.count});
+    });
+  }
 };
 
 }  // namespace
