@@ -15,7 +15,7 @@ namespace atelier::apply {
 struct ReconstructionOptions {
   data::Split split = data::Split::kTest;
   std::int64_t shown = 32;  ///< pairs kept for the picture
-  bool pca = false;         ///< also measure principal components with as many dimensions
+  bool pca = false;  ///< also measure as many principal components; holds all images in memory
 };
 
 struct ReconstructionResult {

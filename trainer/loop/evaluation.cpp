@@ -55,11 +55,6 @@ Evaluation::Evaluation(engine::Engine& engine, comm::Comm& comm, const data::Dat
       comm_(&comm),
       options_(options),
       held_out_(read_spread(dataset, data::Split::kValid, options.samples, 0, 1)) {
-  if (held_out_.size(0) < 2) {
-    throw DataError(text("The dataset '", dataset.folder().string(), "' has ", held_out_.size(0),
-                         " validation images; the indicators compare with at least 2."),
-                    "Import more images.");
-  }
   const at::Tensor train =
       read_spread(dataset, data::Split::kTrain, quality::RealReference::kTrainImages, comm.rank(),
                   comm.world());
@@ -128,9 +123,10 @@ void Evaluation::measure_discriminator(const at::Tensor& fakes,
       quality::discriminator_accuracy(torch::cat(logits[0]), torch::cat(logits[1]));
   values.push_back({Indicator::kDiscriminatorAccuracyReal, accuracy.real, "", std::nullopt});
   values.push_back({Indicator::kDiscriminatorAccuracyFake, accuracy.fake, "", std::nullopt});
+  const at::Tensor real = torch::cat(features[0]);
   values.push_back({Indicator::kFeatureStdDiscriminator,
-                    quality::feature_std_ratio(torch::cat(features[1]), torch::cat(features[0])),
-                    "", std::nullopt});
+                    quality::feature_std_ratio(torch::cat(features[1]), real), "",
+                    quality::mean_feature_std(real)});
 }
 
 void Evaluation::measure_reconstruction(std::vector<IndicatorValue>& values) {

@@ -27,16 +27,6 @@ void for_each_tile(const torch::Tensor& images, Visit visit) {
   }
 }
 
-torch::Tensor mean_of_images(const torch::Tensor& images) {
-  torch::Tensor sum;
-  for_each_tile(images, [&](const torch::Tensor& pixels) {
-    const auto part = pixels.sum(0, false, torch::kFloat64);
-    sum = sum.defined() ? sum + part : part;
-  });
-  ATELIER_CHECK(sum.defined(), "a mean needs at least one image");
-  return (sum / static_cast<double>(images.size(0))).to(torch::kFloat32);
-}
-
 // Columns made orthonormal. Shapes: [D,K] float64.
 torch::Tensor orthonormal(const torch::Tensor& columns) {
   return std::get<0>(torch::linalg_qr(columns, "reduced"));
@@ -84,6 +74,15 @@ void Reconstruction::add(const torch::Tensor& images, const torch::Tensor& recon
   const auto expected = flat_pixels(images);
   const auto found = flat_pixels(reconstructions);
   ATELIER_CHECK(expected.sizes() == found.sizes(), "reconstructions have the images' size");
+  add_pixels(expected, found);
+}
+
+void Reconstruction::add_constant(const torch::Tensor& images, const torch::Tensor& pixels) {
+  const auto expected = flat_pixels(images);
+  add_pixels(expected, pixels.expand_as(expected));
+}
+
+void Reconstruction::add_pixels(const torch::Tensor& expected, const torch::Tensor& found) {
   squared_error_ += (expected - found).square_().sum(torch::kFloat64).item<double>();
   values_ += static_cast<double>(expected.numel());
   images_ += static_cast<double>(expected.size(0));
@@ -104,13 +103,24 @@ double Reconstruction::mean_squared_error() const {
 
 double Reconstruction::psnr() const { return psnr_db(mean_squared_error()); }
 
-double mean_image_psnr(const torch::Tensor& train, const torch::Tensor& test) {
-  return pca_psnr(train, test, 0);
+void MeanImage::add(const torch::Tensor& images) {
+  for_each_tile(images, [this](const torch::Tensor& pixels) {
+    const auto part = pixels.sum(0, false, torch::kFloat64);
+    sum_ = sum_.defined() ? sum_ + part : part;
+  });
+  images_ += static_cast<double>(images.size(0));
+}
+
+torch::Tensor MeanImage::value() const {
+  ATELIER_CHECK(sum_.defined(), "a mean needs at least one image");
+  return (sum_ / images_).to(torch::kFloat32);
 }
 
 double pca_psnr(const torch::Tensor& train, const torch::Tensor& test, std::int64_t dims) {
   ATELIER_CHECK(dims >= 0, text("dimensions, not ", dims));
-  const auto mean = mean_of_images(train);
+  MeanImage of_train;
+  of_train.add(train);
+  const auto mean = of_train.value();
   torch::Tensor components;
   if (dims > 0) {
     components = principal_components(train, mean, dims);

@@ -17,6 +17,8 @@ class Reconstruction {
  public:
   /// Shapes: both as pixels.h, equal number and size.
   void add(const torch::Tensor& images, const torch::Tensor& reconstructions);
+  /// Every image reconstructed as the same one. Shapes: [H*W*C], as of MeanImage.
+  void add_constant(const torch::Tensor& images, const torch::Tensor& pixels);
   /// Replaces the sums by those of all ranks; once, after the last `add`. Collective: all ranks.
   void reduce(comm::Comm& comm);
   [[nodiscard]] std::int64_t images() const { return static_cast<std::int64_t>(images_); }
@@ -28,14 +30,26 @@ class Reconstruction {
   [[nodiscard]] double gain_over(double baseline_psnr) const { return psnr() - baseline_psnr; }
 
  private:
+  void add_pixels(const torch::Tensor& expected, const torch::Tensor& found);
+
   double squared_error_ = 0.0;
   double values_ = 0.0;
   double images_ = 0.0;
 };
 
-/// PSNR on `test` of reconstructing every image as the mean of `train`: a decoder that stays near
-/// it is dead. Shapes: as pixels.h, on one rank. Units: dB.
-[[nodiscard]] double mean_image_psnr(const torch::Tensor& train, const torch::Tensor& test);
+/// The mean of many images, a batch at a time. As a reconstruction of every image it is the bar for
+/// any decoder: one that stays near it is dead.
+class MeanImage {
+ public:
+  /// Shapes: as pixels.h.
+  void add(const torch::Tensor& images);
+  /// Shapes: → [H*W*C] float32 in [-1,1]. Requires: at least one image.
+  [[nodiscard]] torch::Tensor value() const;
+
+ private:
+  torch::Tensor sum_;
+  double images_ = 0.0;
+};
 
 /// PSNR on `test` of its projection, clipped, on the first `dims` principal components of `train`:
 /// the best linear autoencoder of that latent size, hence the bar for a trained one. The components

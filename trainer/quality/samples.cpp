@@ -23,10 +23,6 @@ void check_bytes(const torch::Tensor& images) {
 
 double mean_of(const torch::Tensor& values) { return values.mean(torch::kFloat64).item<double>(); }
 
-double mean_std(const torch::Tensor& features) {
-  return mean_of(features.to(torch::kFloat32).flatten(1).std(0, /*unbiased=*/true));
-}
-
 double ratio(double value, double real) {
   return real > 0.0 ? value / real : std::numeric_limits<double>::quiet_NaN();
 }
@@ -96,7 +92,7 @@ SampleDistances RealReference::measure(const torch::Tensor& pixels, comm::Comm& 
   return {.pairwise = sums[0] / (n * (n - 1.0)),
           .nn_to_train = mean_of(to_train),
           .nn_from_train = sums[1] / static_cast<double>(train_images_),
-          .feature_std = mean_std(pixels),
+          .feature_std = mean_feature_std(pixels),
           .duplicate_share = sums[2] / n};
 }
 
@@ -127,10 +123,14 @@ SampleIndicators measure_samples(const RealReference& reference, const torch::Te
           .non_finite = non_finite};
 }
 
+double mean_feature_std(const torch::Tensor& features) {
+  ATELIER_CHECK(features.size(0) >= 2, "a deviation needs two rows");
+  return mean_of(features.to(torch::kFloat32).flatten(1).std(0, /*unbiased=*/true));
+}
+
 double feature_std_ratio(const torch::Tensor& fake, const torch::Tensor& real) {
-  ATELIER_CHECK(fake.size(0) >= 2 && real.size(0) >= 2, "a deviation needs two rows");
   ATELIER_CHECK(fake.sizes().slice(1) == real.sizes().slice(1), "features of one shape");
-  return ratio(mean_std(fake), mean_std(real));
+  return ratio(mean_feature_std(fake), mean_feature_std(real));
 }
 
 }  // namespace atelier::quality

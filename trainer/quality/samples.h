@@ -84,10 +84,13 @@ struct SampleIndicators {
 [[nodiscard]] SampleIndicators measure_samples(const RealReference& reference,
                                                const torch::Tensor& fakes, comm::Comm& comm);
 
-/// Mean over dimensions of the standard deviation of `fake`, divided by the same of `real`: the
-/// collapse statistic on any features, e.g. a discriminator's last but one layer. A ratio of means,
-/// so that a constant dimension does no harm. NaN where `real` does not vary at all.
-/// Shapes: [N,...] and [M,...], floating, N, M >= 2; other dimensions equal.
+/// Mean over dimensions of the standard deviation: the collapse statistic on any features, e.g. a
+/// discriminator's last but one layer. Samples are judged by the ratio of their mean to that of
+/// real images (feature_std_ratio), so that a constant dimension does no harm. Shapes: [N,...]
+/// floating, N >= 2.
+[[nodiscard]] double mean_feature_std(const torch::Tensor& features);
+
+/// NaN where `real` does not vary at all. Shapes: [N,...] and [M,...]; other dimensions equal.
 [[nodiscard]] double feature_std_ratio(const torch::Tensor& fake, const torch::Tensor& real);
 
 }  // namespace atelier::quality
