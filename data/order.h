@@ -11,6 +11,9 @@ namespace atelier::data {
 
 class Order {
  public:
+  /// Of the function itself: a run goes on only with the one it was started with.
+  static constexpr int kVersion = 1;
+
   /// `dataset_hash`: Dataset::id_hash(). `stream`: independent orders of one run (a GAN uses two).
   /// Requires: 1 ≤ n ≤ 2^48.
   Order(std::uint64_t dataset_hash, std::uint64_t seed, std::uint64_t n, std::uint64_t stream = 0);

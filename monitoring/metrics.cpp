@@ -42,6 +42,7 @@ struct Series {
   prometheus::Counter* counter = nullptr;
   prometheus::Histogram* histogram = nullptr;
   std::vector<Label> labels;
+  std::string flat_name;
   double source_total = 0;  ///< last total of set_total
   bool fresh = false;       ///< set since the last snapshot
 };
@@ -140,6 +141,7 @@ struct Metrics::Impl {
       out.labels.push_back({std::string(family.labels.at(i).name), valid_utf8(values[i])});
     }
     if (family.scope == Scope::kPerRank) out.labels.push_back({"rank", text(options.rank)});
+    out.flat_name = flat_name({std::string(family.name), out.labels, 0});
     prometheus::Labels labels;
     for (const Label& label : out.labels) labels.emplace(label.name, label.value);
     const std::string name(family.name);
@@ -204,7 +206,8 @@ struct Metrics::Impl {
 Metrics::Metrics(const MetricsOptions& options, const Clock& clock)
     : impl_(std::make_unique<Impl>(options, clock)) {
   const MetricsOptions& o = options;
-  set(Family::kBuildInfo, 1, {o.version, o.commit, o.torch, o.nccl, o.mpi, o.cuda});
+  set(Family::kBuildInfo, 1,
+      {o.build.version, o.build.commit, o.build.torch, o.build.nccl, o.build.mpi, o.build.cuda});
   set(Family::kRankInfo, 1, {o.host, text(o.local_rank), o.gpu, o.gpu_uuid});
   set(Family::kWorldSize, o.world_size);
   // A timestamp of 0 would look like decades of silence to an alert.
@@ -327,24 +330,20 @@ void Metrics::set_log_counts(const Log& log) {
   }
 }
 
-void Metrics::continue_counters(const std::vector<Sample>& counters) {
-  std::map<std::string, double> before;
-  for (const Sample& sample : counters) before[flat_name(sample)] = sample.value;
+void Metrics::continue_counters(const std::map<std::string, double>& counters) {
   const std::lock_guard lock(impl_->mutex);
   for (auto& [key, series] : impl_->series) {
     if (series.counter == nullptr) continue;
-    const auto at = before.find(flat_name({std::string(series.row->name), series.labels, 0}));
-    if (at != before.end() && !impl_->rejects(at->second)) series.counter->Increment(at->second);
+    const auto at = counters.find(series.flat_name);
+    if (at != counters.end() && !impl_->rejects(at->second)) series.counter->Increment(at->second);
   }
 }
 
-std::vector<Sample> Metrics::counters() const {
-  std::vector<Sample> out;
+void Metrics::visit_counters(const std::function<void(std::string_view, double)>& visit) const {
   const std::lock_guard lock(impl_->mutex);
   for (const auto& [key, series] : impl_->series) {
-    if (series.counter != nullptr) impl_->collect(series, out);
+    if (series.counter != nullptr) visit(series.flat_name, series.counter->Value());
   }
-  return out;
 }
 
 Snapshot Metrics::take_snapshot(std::int64_t step) {

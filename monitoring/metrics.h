@@ -8,7 +8,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -26,6 +28,11 @@ class Collectable;
 
 namespace atelier::monitoring {
 
+/// What the program was built from; "none" for what it was built without.
+struct BuildVersions {
+  std::string version, commit, torch, nccl, mpi, cuda;
+};
+
 struct MetricsOptions {
   int rank = 0;
   int world_size = 1;
@@ -33,7 +40,7 @@ struct MetricsOptions {
   std::string host;
   std::string gpu;  ///< empty on CPUs
   std::string gpu_uuid;
-  std::string version, commit, torch, nccl, mpi, cuda;
+  BuildVersions build;
   std::vector<std::string> nets;  ///< trained nets, e.g. {"G", "D"}
 };
 
@@ -46,7 +53,6 @@ enum class RunState : std::uint8_t {
   kTraining,
   kEvaluating,
   kCheckpointing,
-  kRollback,
   kStopping,
   kFinished,
   kFailed,
@@ -112,11 +118,11 @@ class Metrics {
   void finish_quality_eval(std::chrono::nanoseconds duration);
   void set_log_counts(const Log& log);
 
-  /// Counters go on from what an earlier attempt of the run counted. Series this rank does not
-  /// export are ignored. Call once, before training.
-  void continue_counters(const std::vector<Sample>& counters);
-  /// Every counter this rank exports, for the next attempt.
-  [[nodiscard]] std::vector<Sample> counters() const;
+  /// Counters go on from what an earlier attempt of the run counted, by flat name. Series this rank
+  /// does not export are ignored. Call once, before training.
+  void continue_counters(const std::map<std::string, double>& counters);
+  /// Every counter this rank exports, for the next attempt: flat name, value.
+  void visit_counters(const std::function<void(std::string_view, double)>& visit) const;
 
   /// Values now, by Presence; measured ones only when set since the snapshot before. Histograms
   /// give `_sum` and `_count`.

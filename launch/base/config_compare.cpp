@@ -36,9 +36,12 @@ std::string flatten(std::span<const ConfigField> fields) {
 
 std::uint64_t config_hash(std::span<const ConfigField> fields) { return xxh3_64(flatten(fields)); }
 
-std::vector<ConfigDifference> differences(std::string_view before,
-                                          std::span<const ConfigField> now) {
+std::vector<ConfigDifference> differences(std::string_view before, std::span<const ConfigField> now,
+                                          std::span<const ConfigField> defaults) {
   std::map<std::string, ConfigDifference> by_key;
+  for (const ConfigField& field : defaults) {
+    by_key[field.key] = {field.key, to_toml(field.value), "", false};
+  }
   for (auto& [key, value] : split_lines(before)) by_key[key] = {key, value, "", false};
   for (const ConfigField& field : now) {
     ConfigDifference& one = by_key[field.key];

@@ -25,9 +25,11 @@ struct ConfigDifference {
   bool may_change_on_resume = false;
 };
 
-/// Keys whose values differ, sorted by key. `before` is a flat form: of a stored run, or of rank 0.
+/// Keys whose values differ, sorted by key. `before` is a flat form, of a stored run. A key that it
+/// lacks had the value it has in `defaults`: the program that stored it did not know the key yet.
 [[nodiscard]] std::vector<ConfigDifference> differences(std::string_view before,
-                                                        std::span<const ConfigField> now);
+                                                        std::span<const ConfigField> now,
+                                                        std::span<const ConfigField> defaults = {});
 
 /// "train.batch: 64 before, 32 now".
 [[nodiscard]] std::string to_string(const ConfigDifference& difference);

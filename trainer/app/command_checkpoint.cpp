@@ -15,7 +15,20 @@ struct Options {
   std::string second;
 };
 
+// A mistyped path is a mistake, not damage.
+void require_checkpoint(const std::string& path, Context& context) {
+  if (context.files.exists(Path(path) / checkpoints::kManifestName)) return;
+  throw ConfigError(
+      text("'", path, "' is no checkpoint: it holds no ", checkpoints::kManifestName, "."),
+      "Name a folder below RUN/checkpoints; `atelier checkpoint ls RUN` lists them.");
+}
+
 ExitCode list(const std::string& run, Context& context) {
+  if (!context.files.exists(loop::RunPaths{run}.checkpoints()) &&
+      !context.files.exists(loop::RunPaths{run}.identity())) {
+    throw ConfigError(text("'", run, "' is not the folder of a run."),
+                      "Name the --run that training was given.");
+  }
   const checkpoints::Store store(context.files, context.log,
                                  {.directory = loop::RunPaths{run}.checkpoints()});
   std::string lines;
@@ -43,6 +56,8 @@ ExitCode verify(const std::string& path, Context& context) {
 }
 
 ExitCode diff(const Options& options, Context& context) {
+  require_checkpoint(options.first, context);
+  require_checkpoint(options.second, context);
   const auto differences = checkpoints::diff(context.files, options.first, options.second);
   std::string lines;
   bool tensors_differ = false;

@@ -49,14 +49,16 @@ ExitCode run(const Options& options, Context& context) {
       .data = options.data,
       .run = options.run,
       .resume = {},
-      .version = program_version(),
+      .build = build_versions(),
       .command = command_of(options, context.comm.world())};
   if (!options.resume.empty()) {
     request.resume = {.given = true, .request = checkpoints::parse_resume(options.resume)};
   }
   set_threads(request.config.train.threads);
   if (options.dry_run) {
-    if (context.comm.rank() == 0) print(loop::plan(request, context.files));
+    if (context.comm.rank() == 0) {
+      print(loop::plan(request, context.files, context.comm.world()));
+    }
     return ExitCode::kDone;
   }
   const loop::StopSignals stop;

@@ -5,27 +5,23 @@
 #include "launch/comm/mpi_session.h"
 #include "launch/comm/nccl.h"
 #include "trainer/app/commands.h"
+#include "trainer/app/commit.h"
 
 namespace atelier::app {
-namespace {
-
-nlohmann::ordered_json versions() {
-  nlohmann::ordered_json json{{"atelier", program_version()},
-                              {"libtorch", TORCH_VERSION},
-                              {"mpi", comm::mpi_version()},
-                              {"cuda", nullptr},
-                              {"nccl", nullptr}};
+monitoring::BuildVersions build_versions() {
+  monitoring::BuildVersions versions{.version = ATELIER_VERSION,
+                                     .commit = build_commit(),
+                                     .torch = TORCH_VERSION,
+                                     .nccl = "none",
+                                     .mpi = std::string(comm::mpi_version()),
+                                     .cuda = "none"};
   if (comm::built_with_cuda()) {
     const comm::DeviceApis apis = comm::make_device_apis();
-    json["cuda"] = comm::cuda_version(*apis.cuda);
-    json["nccl"] = comm::nccl_version(*apis.nccl);
+    versions.nccl = comm::nccl_version(*apis.nccl);
+    versions.cuda = comm::cuda_version(*apis.cuda);
   }
-  return json;
+  return versions;
 }
-
-}  // namespace
-
-std::string program_version() { return ATELIER_VERSION; }
 
 void add_version(CLI::App& app, Action& chosen) {
   auto json = std::make_shared<bool>(false);
@@ -33,10 +29,13 @@ void add_version(CLI::App& app, Action& chosen) {
   version->add_flag("--json", *json, "as one JSON document");
   version->callback([json, &chosen] {
     chosen = [json](Context&) {
-      const nlohmann::ordered_json found = versions();
+      const monitoring::BuildVersions build = build_versions();
+      const nlohmann::ordered_json found{{"atelier", build.version}, {"commit", build.commit},
+                                         {"libtorch", build.torch},  {"mpi", build.mpi},
+                                         {"cuda", build.cuda},       {"nccl", build.nccl}};
       std::string lines;
       for (const auto& [name, value] : found.items()) {
-        lines += text(name, " ", value.is_null() ? "not built in" : value.get<std::string>(), "\n");
+        lines += text(name, " ", value.get<std::string>(), "\n");
       }
       print(*json ? found.dump(2) + "\n" : lines);
       return ExitCode::kDone;

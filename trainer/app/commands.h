@@ -13,6 +13,7 @@
 #include "launch/base/file_system.h"
 #include "launch/base/log.h"
 #include "launch/comm/comm.h"
+#include "monitoring/metrics.h"
 #include "trainer/loop/config.h"
 
 namespace atelier::app {
@@ -41,8 +42,8 @@ void add_version(CLI::App& app, Action& chosen);
 [[nodiscard]] loop::RunConfig load_config(FileSystem& files, const std::string& preset_or_file,
                                           const std::vector<std::string>& overrides);
 
-/// "0.1.0".
-[[nodiscard]] std::string program_version();
+/// What this program was built from.
+[[nodiscard]] monitoring::BuildVersions build_versions();
 
 /// Prints a result: to standard output, whole. Throws: IoError.
 void print(const std::string& text);

@@ -45,7 +45,7 @@ std::vector<Row> rows() {
       {"family", [](const Outcome& o) { return o.family; }},
       {"state",
        [](const Outcome& o) {
-         return text(o.finished ? "finished" : "stopped", " at step ", human_count(o.step));
+         return text(loop::name_of(o.ending), " at step ", human_count(o.step));
        }},
       {"parameters", [](const Outcome& o) { return human_count(all_parameters(o)); }},
       {"training time", [](const Outcome& o) { return human_seconds(o.training_seconds); }},

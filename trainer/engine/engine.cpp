@@ -30,7 +30,6 @@ void record_terms(const objectives::Phase& phase, const std::vector<objectives::
         value.present = true;
       }
     }
-    if (!std::isfinite(value.value)) ++value_of(report, phase.net).nonfinite_losses;
     report.losses.push_back(std::move(value));
   }
 }
@@ -136,8 +135,6 @@ void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
                    average_decay(optimizer_, images, batch));
   } else {
     // The sum over ranks is the same everywhere, so every rank comes to this verdict alone.
-    // A norm can overflow where no value does; that counts as one.
-    value.nonfinite_gradients = std::max<std::int64_t>(1, count_non_finite(gradients));
     report.updated = false;
     report.non_finite.push_back(explain(phase, input));
   }
@@ -165,6 +162,7 @@ Finding Engine::search(const objectives::Phase& phase, const StepInput& input) {
 NonFinite Engine::explain(const objectives::Phase& phase, const StepInput& input) {
   const Culprit culprit = find_culprit(*comm_, search(phase, input));
   return {.net = phase.net,
+          .suspect = culprit.finding.suspect,
           .what = name_of(culprit.finding, phase, nets_),
           .rank = culprit.rank,
           .values = culprit.finding.values};
@@ -173,15 +171,11 @@ NonFinite Engine::explain(const objectives::Phase& phase, const StepInput& input
 void Engine::reduce_scalars(const StepInput& input, StepReport& report) {
   std::vector<double> fused;
   for (const LossValue& loss : report.losses) fused.push_back(loss.value);
-  for (const NetValue& net : report.nets) {
-    fused.push_back(static_cast<double>(net.nonfinite_losses));
-  }
   fused.insert(fused.end(), input.flags.begin(), input.flags.end());
   comm_->all_reduce({fused.data(), fused.size(), comm::DType::kFloat64}, comm::ReduceOp::kSum,
                     {.label = "scalars of the step"});
   auto next = fused.begin();
   for (LossValue& loss : report.losses) loss.value = *next++;
-  for (NetValue& net : report.nets) net.nonfinite_losses = std::llround(*next++);
   report.flags.assign(next, fused.end());
 }
 

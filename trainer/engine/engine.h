@@ -36,8 +36,6 @@ struct NetValue {
   std::string net;
   double gradient_norm = 0;
   double parameter_norm = 0;
-  std::int64_t nonfinite_gradients = 0;  ///< of the sum over ranks; a bad loss counts as one
-  std::int64_t nonfinite_losses = 0;     ///< over all ranks
 };
 
 struct StepReport {

@@ -51,6 +51,7 @@ struct Culprit {
 
 struct NonFinite {
   std::string net;  ///< whose phase it was
+  Suspect suspect = Suspect::kNone;
   std::string what;
   int rank = 0;
   std::int64_t values = 0;

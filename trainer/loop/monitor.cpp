@@ -3,8 +3,6 @@
 #include <array>
 #include <cstdio>
 
-#include <nlohmann/json.hpp>
-#include <torch/version.h>
 #include <unistd.h>
 
 #include "data/image_codec.h"
@@ -28,10 +26,25 @@ monitoring::MetricsOptions metrics_options(const MonitorOptions& options, const 
   metrics.world_size = comm.world();
   metrics.local_rank = comm.local_rank();
   metrics.host = host_name();
-  metrics.version = options.version;
-  metrics.torch = TORCH_VERSION;
+  metrics.build = options.build;
   metrics.nets = options.nets;
   return metrics;
+}
+
+// As the metric's label.
+std::string_view tensor_name(engine::Suspect suspect) {
+  switch (suspect) {
+    case engine::Suspect::kImages:
+      return "input";
+    case engine::Suspect::kWeights:
+      return "param";
+    case engine::Suspect::kLoss:
+      return "loss";
+    case engine::Suspect::kNone:  // only the sum over ranks was not finite
+    case engine::Suspect::kGradient:
+      return "grad";
+  }
+  return "grad";
 }
 
 }  // namespace
@@ -43,6 +56,7 @@ Monitor::Monitor(const MonitorOptions& options, comm::Comm& comm, FileSystem& fi
       clock_(&clock),
       log_(&log),
       metrics_(metrics_options(options, comm), clock),
+      counters_(options.paths.counters(comm.rank()), log),
       exporter_(options.config,
                 {.local_rank = comm.local_rank(), .hosts = comm.hosts(), .hostname = host_name()},
                 metrics_, log),
@@ -53,6 +67,10 @@ Monitor::Monitor(const MonitorOptions& options, comm::Comm& comm, FileSystem& fi
       timer_(clock),
       rate_(kRateWindow, clock.now()) {
   metrics_.set_run_info(options.run);
+  using monitoring::Family;
+  metrics_.continue_counters(monitoring::read_counters(files, options.paths.counters(comm.rank())));
+  metrics_.add(Family::kRestarts, static_cast<double>(options.identity.attempt - 1) -
+                                      metrics_.value(Family::kRestarts));
   const std::vector<std::string> targets = gather_texts(comm, exporter_.target());
   if (comm.rank() != 0) return;
   std::vector<std::string> served;
@@ -74,16 +92,18 @@ double Monitor::finish_step(const engine::StepReport& report, std::int64_t step,
   for (const engine::NetValue& net : report.nets) {
     metrics_.set(Family::kGradientNorm, net.gradient_norm, {net.net});
     metrics_.set(Family::kParameterNorm, net.parameter_norm, {net.net});
-    metrics_.add(Family::kNonfiniteValues, static_cast<double>(net.nonfinite_gradients),
-                 {net.net, "grad"});
-    metrics_.add(Family::kNonfiniteValues, static_cast<double>(net.nonfinite_losses),
-                 {net.net, "loss"});
+  }
+  for (const engine::NonFinite& found : report.non_finite) {
+    if (found.rank != comm_->rank()) continue;
+    metrics_.add(Family::kNonfiniteValues, static_cast<double>(found.values),
+                 {found.net, tensor_name(found.suspect)});
   }
   metrics_.set_total(Family::kCollectives, static_cast<double>(comm_->sequence()));
   metrics_.add(Family::kAllreduceBytes, static_cast<double>(report.reduced_bytes));
   metrics_.heartbeat();
   const monitoring::PhaseDurations phases = timer_.lap();
   metrics_.finish_step({.step = step, .epoch = epoch, .samples = local_images, .phases = phases});
+  counters_.write(metrics_);
   rate_.add(clock_->now(), static_cast<double>(global_images));
   show_progress(report, step);
   return seconds(monitoring::total(phases));
@@ -95,6 +115,7 @@ void Monitor::finish_section() {
     metrics_.add(monitoring::Family::kStepPhaseSeconds, seconds(phases.at(i)),
                  {monitoring::phase_name(static_cast<monitoring::Phase>(i))});
   }
+  counters_.write(metrics_);
 }
 
 void Monitor::show_progress(const engine::StepReport& report, std::int64_t step) {
@@ -154,33 +175,16 @@ void Monitor::before_log() {
   if (progress_) progress_->clear();
 }
 
+void Monitor::fail(std::int64_t step) {
+  before_log();
+  metrics_.set_state(monitoring::RunState::kFailed);
+  counters_.write(metrics_);
+  record(step, true);
+}
+
 void Monitor::finish() {
   if (progress_) progress_->finish(shown_);
   discovery_.remove();
-}
-
-std::string counters_json(const monitoring::Metrics& metrics) {
-  nlohmann::json counters = nlohmann::json::array();
-  for (const monitoring::Sample& sample : metrics.counters()) {
-    nlohmann::json labels = nlohmann::json::object();
-    for (const monitoring::Label& label : sample.labels) labels[label.name] = label.value;
-    counters.push_back({{"name", sample.name}, {"labels", labels}, {"value", sample.value}});
-  }
-  return counters.dump();
-}
-
-void continue_counters(monitoring::Metrics& metrics, const std::string& json) {
-  std::vector<monitoring::Sample> samples;
-  for (const auto& one : nlohmann::json::parse(json)) {
-    monitoring::Sample sample{.name = one.at("name").get<std::string>(),
-                              .labels = {},
-                              .value = one.at("value").get<double>()};
-    for (const auto& [name, value] : one.at("labels").items()) {
-      sample.labels.push_back({name, value.get<std::string>()});
-    }
-    samples.push_back(std::move(sample));
-  }
-  metrics.continue_counters(samples);
 }
 
 }  // namespace atelier::loop

@@ -10,6 +10,7 @@
 
 #include "launch/base/log.h"
 #include "launch/comm/comm.h"
+#include "monitoring/counter_file.h"
 #include "monitoring/discovery.h"
 #include "monitoring/exporter.h"
 #include "monitoring/meters.h"
@@ -32,7 +33,7 @@ struct MonitorOptions {
   std::int64_t first_step = 0;
   std::int64_t target_steps = 0;
   std::int64_t global_batch = 0;
-  std::string version;
+  monitoring::BuildVersions build;
 };
 
 class Monitor {
@@ -59,6 +60,10 @@ class Monitor {
   [[nodiscard]] double images_per_second() const;
   /// Wipes the progress line, so that a log line can be printed.
   void before_log();
+  /// Brings to the device what a checkpoint must not be ahead of.
+  void sync() { counters_.sync(); }
+  /// At an end by an error: state, last record, counters. Local.
+  void fail(std::int64_t step);
   /// At the clean end of a run.
   void finish();
 
@@ -70,6 +75,7 @@ class Monitor {
   const Clock* clock_;
   Log* log_;
   monitoring::Metrics metrics_;
+  monitoring::CounterFile counters_;
   monitoring::Exporter exporter_;
   monitoring::Discovery discovery_;
   std::optional<monitoring::StatsWriter> stats_;
@@ -80,9 +86,5 @@ class Monitor {
   monitoring::PhaseTimer timer_;
   monitoring::RateMeter rate_;
 };
-
-/// A rank's counters as JSON and back, so that they go on over restarts.
-[[nodiscard]] std::string counters_json(const monitoring::Metrics& metrics);
-void continue_counters(monitoring::Metrics& metrics, const std::string& json);
 
 }  // namespace atelier::loop

@@ -1,6 +1,9 @@
 #include "trainer/loop/outcome.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -9,6 +12,21 @@
 #include "launch/base/text.h"
 
 namespace atelier::loop {
+namespace {
+
+constexpr std::array<std::string_view, 3> kEndings{"finished", "stopped", "failed"};
+
+Ending ending_of(std::string_view name) {
+  const auto* found = std::find(kEndings.begin(), kEndings.end(), name);
+  if (found == kEndings.end()) throw DataError(text("No run ends as '", name, "'."));
+  return static_cast<Ending>(found - kEndings.begin());
+}
+
+}  // namespace
+
+std::string name_of(Ending ending) {
+  return std::string(kEndings.at(static_cast<std::size_t>(ending)));
+}
 
 void write_outcome(FileSystem& files, const Path& path, const Outcome& outcome) {
   nlohmann::ordered_json indicators = nlohmann::ordered_json::object();
@@ -17,7 +35,9 @@ void write_outcome(FileSystem& files, const Path& path, const Outcome& outcome) 
   }
   const nlohmann::ordered_json json{{"format_version", "1.0"},
                                     {"family", outcome.family},
-                                    {"status", outcome.finished ? "finished" : "stopped"},
+                                    {"status", name_of(outcome.ending)},
+                                    {"exit_code", outcome.exit_code},
+                                    {"error", outcome.error},
                                     {"step", outcome.step},
                                     {"target_steps", outcome.target_steps},
                                     {"images", outcome.images},
@@ -36,7 +56,9 @@ Outcome read_outcome(FileSystem& files, const Path& path) {
   try {
     const nlohmann::json json = parse_json_strict(files.read(path), path.string());
     Outcome outcome{.family = json.at("family").get<std::string>(),
-                    .finished = json.at("status").get<std::string>() == "finished",
+                    .ending = ending_of(json.at("status").get<std::string>()),
+                    .exit_code = json.value("exit_code", 0),
+                    .error = json.value("error", ""),
                     .step = json.at("step").get<std::int64_t>(),
                     .target_steps = json.at("target_steps").get<std::int64_t>(),
                     .images = json.at("images").get<std::int64_t>(),
@@ -57,11 +79,12 @@ Outcome read_outcome(FileSystem& files, const Path& path) {
 }
 
 std::string summary(const Outcome& outcome, const std::string& folder) {
-  std::string line = text(outcome.finished ? "Finished" : "Stopped", " at step ", outcome.step,
-                          " of ", outcome.target_steps, ": ", human_count(outcome.images),
-                          " images in ", human_seconds(outcome.training_seconds), " (",
-                          human_count(std::llround(outcome.images_per_second())), " images/s, ",
-                          outcome.precision, "). Everything is in '", folder, "'.");
+  std::string line =
+      text(outcome.ending == Ending::kFinished ? "Finished" : "Stopped", " at step ", outcome.step,
+           " of ", outcome.target_steps, ": ", human_count(outcome.images), " images in ",
+           human_seconds(outcome.training_seconds), " (",
+           human_count(std::llround(outcome.images_per_second())), " images/s, ", outcome.precision,
+           "). Everything is in '", folder, "'.");
   for (const auto& [name, value] : outcome.indicators)
     line += text("\n  ", name, " ", fixed(value, 4));
   return line;

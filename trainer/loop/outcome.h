@@ -10,9 +10,17 @@
 
 namespace atelier::loop {
 
+enum class Ending : std::uint8_t {
+  kFinished,
+  kStopped,  ///< asked to; saved, and can be resumed
+  kFailed,   ///< by an error; can be resumed from its last checkpoint
+};
+
 struct Outcome {
   std::string family;
-  bool finished = false;  ///< false: it was asked to stop and can be resumed
+  Ending ending = Ending::kFailed;
+  int exit_code = 0;
+  std::string error;  ///< what it failed by
   std::int64_t step = 0;
   std::int64_t target_steps = 0;
   std::int64_t images = 0;
@@ -33,6 +41,9 @@ struct Outcome {
 void write_outcome(FileSystem& files, const Path& path, const Outcome& outcome);
 /// Throws: IoError; DataError when it is not an outcome.
 [[nodiscard]] Outcome read_outcome(FileSystem& files, const Path& path);
+
+/// "finished", "stopped", "failed".
+[[nodiscard]] std::string name_of(Ending ending);
 
 /// Two or three lines for the end of a run.
 [[nodiscard]] std::string summary(const Outcome& outcome, const std::string& folder);

@@ -1,6 +1,6 @@
 // The folder of a run and what stands in it: run.json (identity, attempts), config.toml (resolved),
-// log.txt, stats.jsonl, TensorBoard events, pictures, checkpoints/, outcome.json. No torch here.
-// Thread safety: one thread; written by rank 0 alone.
+// log.txt, stats.jsonl, counters/, TensorBoard events, pictures, checkpoints/, outcome.json. No
+// torch here. Thread safety: one thread; written by rank 0 alone.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +18,9 @@ struct RunPaths {
   [[nodiscard]] Path config() const { return folder / "config.toml"; }
   [[nodiscard]] Path log() const { return folder / "log.txt"; }
   [[nodiscard]] Path stats() const { return folder / "stats.jsonl"; }
+  [[nodiscard]] Path counters(int rank) const {
+    return folder / "counters" / ("rank-" + std::to_string(rank));
+  }
   [[nodiscard]] Path checkpoints() const { return folder / "checkpoints"; }
   [[nodiscard]] Path outcome() const { return folder / "outcome.json"; }
 };

@@ -27,12 +27,14 @@ void Saver::attach(monitoring::Metrics& metrics) {
   metrics_ = &metrics;
   metrics.add(monitoring::Family::kCheckpointFallbacks, fallbacks_ > 0 ? 1 : 0);
   metrics.add(monitoring::Family::kCheckpointVerifyFailures, static_cast<double>(fallbacks_));
+  metrics.set(monitoring::Family::kCheckpointLastStep, static_cast<double>(resumed_step_));
 }
 
 std::optional<checkpoints::Loaded> Saver::resume(const ResumeChoice& choice) {
   if (!choice.given) return std::nullopt;
   checkpoints::Resume resume = checkpoints::resume_together(*comm_, store_, choice.request);
   fallbacks_ = resume.report.rejected.size();
+  if (resume.loaded) resumed_step_ = resume.loaded->step;
   return std::move(resume.loaded);
 }
 

@@ -46,6 +46,7 @@ class Saver {
   checkpoints::Store store_;
   monitoring::Metrics* metrics_ = nullptr;
   std::size_t fallbacks_ = 0;
+  std::int64_t resumed_step_ = 0;
   int failures_ = 0;
 };
 

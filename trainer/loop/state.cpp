@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "data/order.h"
 #include "launch/base/error.h"
 #include "launch/base/json.h"
 #include "launch/base/text.h"
@@ -87,10 +88,6 @@ void copy_all(const std::vector<StateTensor>& targets, const checkpoints::Safete
 }  // namespace
 
 std::string to_json(const RunState& state) {
-  nlohmann::ordered_json counters = nlohmann::ordered_json::array();
-  for (const std::string& one : state.counters) {
-    counters.push_back(nlohmann::ordered_json::parse(one));
-  }
   const nlohmann::ordered_json json{
       {"format_version", "1.0"},
       {"step", state.step},
@@ -101,30 +98,35 @@ std::string to_json(const RunState& state) {
       {"world", state.world},
       {"training_seconds", state.training_seconds},
       {"skipped_steps", state.skipped_steps},
+      {"program_version", state.program_version},
+      {"order_version", data::Order::kVersion},
       {"config", state.config},
-      {"config_toml", state.config_toml},
-      {"counters", counters}};
+      {"config_toml", state.config_toml}};
   return json.dump(1) + "\n";
 }
 
 RunState parse_state(const std::string& json, const std::string& label) {
   try {
     const nlohmann::json parsed = parse_json_strict(json, label);
-    RunState state{.step = parsed.at("step").get<std::int64_t>(),
-                   .images = parsed.at("images").get<std::int64_t>(),
-                   .precision = parsed.at("precision").get<std::string>(),
-                   .config = parsed.at("config").get<std::string>(),
-                   .config_toml = parsed.at("config_toml").get<std::string>(),
-                   .dataset_id = parsed.at("dataset_id").get<std::string>(),
-                   .channels = parsed.at("image").at("channels").get<std::int64_t>(),
-                   .height = parsed.at("image").at("height").get<std::int64_t>(),
-                   .width = parsed.at("image").at("width").get<std::int64_t>(),
-                   .world = parsed.at("world").get<int>(),
-                   .training_seconds = parsed.at("training_seconds").get<double>(),
-                   .skipped_steps = parsed.at("skipped_steps").get<std::int64_t>(),
-                   .counters = {}};
-    for (const auto& one : parsed.at("counters")) state.counters.push_back(one.dump());
-    return state;
+    if (const int order = parsed.value("order_version", 1); order != data::Order::kVersion) {
+      throw CheckpointError(
+          text("'", label, "' was saved with sample order ", order, ", this program has order ",
+               data::Order::kVersion, ": the images to come would be others."),
+          "Go on with the program that started the run.");
+    }
+    return {.step = parsed.at("step").get<std::int64_t>(),
+            .images = parsed.at("images").get<std::int64_t>(),
+            .precision = parsed.at("precision").get<std::string>(),
+            .config = parsed.at("config").get<std::string>(),
+            .config_toml = parsed.at("config_toml").get<std::string>(),
+            .dataset_id = parsed.at("dataset_id").get<std::string>(),
+            .channels = parsed.at("image").at("channels").get<std::int64_t>(),
+            .height = parsed.at("image").at("height").get<std::int64_t>(),
+            .width = parsed.at("image").at("width").get<std::int64_t>(),
+            .world = parsed.at("world").get<int>(),
+            .training_seconds = parsed.at("training_seconds").get<double>(),
+            .skipped_steps = parsed.at("skipped_steps").get<std::int64_t>(),
+            .program_version = parsed.value("program_version", "")};
   } catch (const nlohmann::json::exception& error) {
     throw CheckpointError(text("'", label, "' is not the state of a run: ", error.what(), "."));
   }

@@ -28,9 +28,9 @@ struct RunState {
   std::string dataset_id;
   std::int64_t channels = 0, height = 0, width = 0;
   int world = 1;
-  double training_seconds = 0;        ///< in steps, over all attempts
-  std::int64_t skipped_steps = 0;     ///< for values that were not finite
-  std::vector<std::string> counters;  ///< per rank: its metric counters, as JSON
+  double training_seconds = 0;     ///< in steps, over all attempts
+  std::int64_t skipped_steps = 0;  ///< for values that were not finite
+  std::string program_version;     ///< that saved it; for people
 };
 
 [[nodiscard]] std::string to_json(const RunState& state);

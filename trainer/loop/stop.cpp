@@ -16,7 +16,14 @@ constexpr std::array<int, 3> kSignals{SIGUSR2, SIGTERM, SIGINT};
 std::atomic<int> received{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a handler may only touch lock-free atomics");
 
-extern "C" void on_stop_signal(int signal) { received.store(signal, std::memory_order_relaxed); }
+extern "C" void on_stop_signal(int signal) {
+  // The second Ctrl-C is meant: end at once. Not so SIGTERM, which clusters like to send twice.
+  if (signal == SIGINT && received.load(std::memory_order_relaxed) == SIGINT) {
+    std::signal(SIGINT, SIG_DFL);
+    static_cast<void>(std::raise(SIGINT));
+  }
+  received.store(signal, std::memory_order_relaxed);
+}
 
 }  // namespace
 

@@ -1,7 +1,7 @@
 // Being asked to stop. SIGUSR2 (which mpirun forwards to all ranks), SIGTERM and SIGINT ask the
 // loop to finish its step, save, and leave with exit code 75. The handler only sets a flag; the
-// loop carries it to the other ranks in its fused scalars, so one signalled rank is enough.
-// Thread safety: `requested` from any thread.
+// loop carries it to the other ranks in its fused scalars, so one signalled rank is enough. A
+// second SIGINT ends the process at once. Thread safety: `requested` from any thread.
 #pragma once
 
 #include <memory>

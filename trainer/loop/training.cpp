@@ -6,28 +6,26 @@
 #include <memory>
 #include <optional>
 
-#include <nlohmann/json.hpp>
-
 #include "checkpoints/resume.h"
 #include "checkpoints/store.h"
 #include "data/dataset.h"
-#include "data/loader.h"
 #include "launch/base/config_compare.h"
 #include "launch/base/config_listing.h"
 #include "launch/base/config_print.h"
 #include "launch/base/hash.h"
 #include "launch/base/text.h"
-#include "launch/comm/handshake.h"
 #include "trainer/engine/engine.h"
-#include "trainer/engine/images.h"
+#include "trainer/loop/checks.h"
 #include "trainer/loop/evaluation.h"
+#include "trainer/loop/feed.h"
 #include "trainer/loop/monitor.h"
 #include "trainer/loop/outcome.h"
+#include "trainer/loop/patience.h"
+#include "trainer/loop/pictures.h"
 #include "trainer/loop/saver.h"
 #include "trainer/loop/state.h"
 #include "trainer/loop/together.h"
 #include "trainer/objectives/registry.h"
-#include "trainer/quality/grid.h"
 
 namespace atelier::loop {
 namespace {
@@ -35,15 +33,7 @@ namespace {
 using engine::Precision;
 using monitoring::Phase;
 
-constexpr std::int64_t kDeadlineSteps = 50;  // between two looks at the mean step time
-constexpr double kDeadlineFactor = 20;
-constexpr double kSlowDeadlineFactor =
-    5;  // of the longest section so far, which the mean would hide
-
-networks::Geometry geometry_of(const data::Dataset& dataset) {
-  const data::ImageShape& shape = dataset.shape();
-  return {.channels = shape.channels, .height = shape.height, .width = shape.width};
-}
+constexpr std::int64_t kPaceSteps = 50;  // between two looks at the mean step time
 
 Phase phase_of(engine::Stage stage) {
   switch (stage) {
@@ -69,18 +59,6 @@ int image_streams(const objectives::Objective& objective) {
   return streams;
 }
 
-// Ranks that were started for different runs must not train together.
-void require_same_run(comm::Comm& comm, const TrainRequest& request, const data::Dataset& dataset) {
-  std::vector<comm::NamedText> items;
-  for (const ConfigField& field : list_fields(request.config)) {
-    items.push_back({field.key, to_toml(field.value)});
-  }
-  items.push_back({"dataset id", dataset.id()});
-  items.push_back({"run folder", request.run.string()});
-  items.push_back({"program version", request.version});
-  comm::require_equal(comm, items);
-}
-
 std::map<std::string, std::int64_t> parameter_counts(engine::Engine& engine) {
   std::map<std::string, std::int64_t> counts;
   for (const auto& net : engine.nets()) counts[net->name()] = net->flat().parameters();
@@ -92,18 +70,19 @@ class Training {
  public:
   Training(const TrainRequest& request, const Services& services);
   ExitCode run();
+  /// Leaves word of how the run ended, where it had begun. Local.
+  void fail(const Error& error) noexcept;
 
  private:
   void check_folder();
   void open_folder();
   ExitCode already_finished();
   void resume();
-  void require_compatible(const RunState& state) const;
-  void start_loaders();
+  void start_feed();
   void choose_precision();
+  void start_monitor();
   void announce();
 
-  [[nodiscard]] at::Tensor next_images(data::Loader& loader);
   [[nodiscard]] engine::StepInput fetch();
   void step();
   void observe(const engine::StepReport& report);
@@ -113,30 +92,22 @@ class Training {
   void draw();
   void save();
   [[nodiscard]] RunState state();
-  void set_deadline();
+  [[nodiscard]] Outcome outcome(Ending ending, ExitCode code, std::string error);
+  void set_pace();
   ExitCode finish(ExitCode code);
 
   [[nodiscard]] bool due(std::int64_t interval) const {
     return step_ % interval == 0 || step_ == config_.train.steps;
   }
   [[nodiscard]] const ScheduleConfig& schedule() const { return config_.schedule; }
-  /// Longest wait outside of steps; sections that took long before may do so again.
-  [[nodiscard]] std::chrono::milliseconds slow_patience() const {
-    return std::chrono::milliseconds(
-        std::llround(1e3 * std::max(static_cast<double>(schedule().slow_patience_seconds),
-                                    kSlowDeadlineFactor * longest_section_)));
-  }
-  /// Images over all ranks that pass through the nets at once.
-  [[nodiscard]] std::uint64_t micro_batch() const {
-    return static_cast<std::uint64_t>(config_.train.batch / config_.train.accumulation);
-  }
 
   const TrainRequest& request_;
   const RunConfig& config_;
   const Services& with_;
   RunPaths paths_;
-  bool is_new_ = true;        // nobody has started this run before
-  bool has_outcome_ = false;  // an attempt before came to its end
+  Patience patience_;
+  bool is_new_ = true;     // nobody has started this run before
+  bool finished_ = false;  // an attempt before came to its end
   data::Dataset dataset_;
   networks::Geometry geometry_;
   std::unique_ptr<objectives::Objective> objective_;
@@ -145,19 +116,14 @@ class Training {
   std::optional<Saver> saver_;
   std::optional<Monitor> monitor_;
   std::optional<Evaluation> evaluation_;
-  std::vector<std::unique_ptr<data::Loader>> loaders_;
-  data::SlotRange slots_;                        // of this rank in a micro-batch
-  std::vector<std::vector<at::Tensor>> images_;  // of the step, by micro-batch and stream
-  std::vector<engine::MicroBatch> micro_batches_;
+  std::unique_ptr<Feed> feed_;
   double flag_ = 0;                 // this rank was asked to stop
   bool stopping_ = false;           // some rank was
   std::int64_t step_ = 0;           // steps done
   std::int64_t first_step_ = 0;     // of this attempt
-  double longest_section_ = 0;      // of this attempt, outside of steps. Units: seconds
   std::int64_t skipped_steps_ = 0;  // of the run
   double training_seconds_ = 0;     // in steps, over all attempts
   std::vector<IndicatorValue> indicators_;
-  std::vector<std::string> counters_;  // of the attempt before, per rank
 };
 
 Training::Training(const TrainRequest& request, const Services& services)
@@ -165,24 +131,13 @@ Training::Training(const TrainRequest& request, const Services& services)
       config_(request.config),
       with_(services),
       paths_{request.run},
+      patience_(services.comm, request.config.schedule),
       dataset_(data::Dataset::open(services.files, request.data)),
       geometry_(geometry_of(dataset_)) {
-  with_.comm.set_default_timeout(slow_patience());
   require_same_run(with_.comm, request, dataset_);
+  require_trainable(config_, dataset_, with_.comm.world());
   objective_ = objectives::make_objective(config_.model, config_.objective, geometry_,
                                           static_cast<std::uint64_t>(config_.train.seed));
-  if (config_.train.batch % config_.train.accumulation != 0) {
-    throw ConfigError(text("train.batch is ", config_.train.batch, ", which train.accumulation = ",
-                           config_.train.accumulation, " does not divide."),
-                      "Accumulate over parts of equal size.");
-  }
-  slots_ = data::slots_of(micro_batch(), {.rank = with_.comm.rank(), .world = with_.comm.world()});
-  if (micro_batch() < static_cast<std::uint64_t>(with_.comm.world())) {
-    throw ConfigError(text("train.batch is ", config_.train.batch, " in ",
-                           config_.train.accumulation, " part(s), but ", with_.comm.world(),
-                           " ranks need at least one image each of every part."),
-                      "Use fewer ranks, a larger batch or less accumulation.");
-  }
 }
 
 ExitCode Training::run() {
@@ -196,31 +151,11 @@ ExitCode Training::run() {
                       EvaluationOptions{.seed = static_cast<std::uint64_t>(config_.train.seed),
                                         .samples = config_.schedule.quality_samples,
                                         .geometry = geometry_});
-  if (step_ >= config_.train.steps && has_outcome_) return already_finished();
+  if (step_ >= config_.train.steps && finished_) return already_finished();
   open_folder();  // only now, when nothing can refuse this start any more
-  start_loaders();
+  start_feed();
   if (automatic && first_step_ == 0 && !config_.train.deterministic) choose_precision();
-  MonitorOptions options{.config = config_.monitoring,
-                         .paths = paths_,
-                         .identity = identity_,
-                         .nets = {},
-                         .run = {.model = std::string(objective_->family()),
-                                 .dataset = dataset_.id(),
-                                 .precision = engine::name_of(engine_->precision()),
-                                 .config_hash = to_hex(config_hash(list_fields(config_)))},
-                         .first_step = first_step_,
-                         .target_steps = config_.train.steps,
-                         .global_batch = config_.train.batch,
-                         .version = request_.version};
-  for (const objectives::NamedNet& named : objective_->nets()) options.nets.push_back(named.name);
-  monitor_.emplace(options, with_.comm, with_.files, with_.clock, with_.log);
-  saver_->attach(monitor_->metrics());
-  if (counters_.size() > static_cast<std::size_t>(with_.comm.rank())) {
-    continue_counters(monitor_->metrics(), counters_[static_cast<std::size_t>(with_.comm.rank())]);
-  }
-  const double restarts = monitor_->metrics().value(monitoring::Family::kRestarts);
-  monitor_->metrics().add(monitoring::Family::kRestarts,
-                          static_cast<double>(identity_.attempt - 1) - restarts);
+  start_monitor();
   announce();
   if (step_ == 0) draw();
 
@@ -236,6 +171,24 @@ ExitCode Training::run() {
   return finish(ExitCode::kDone);
 }
 
+void Training::start_monitor() {
+  MonitorOptions options{.config = config_.monitoring,
+                         .paths = paths_,
+                         .identity = identity_,
+                         .nets = {},
+                         .run = {.model = std::string(objective_->family()),
+                                 .dataset = dataset_.id(),
+                                 .precision = engine::name_of(engine_->precision()),
+                                 .config_hash = to_hex(config_hash(list_fields(config_)))},
+                         .first_step = first_step_,
+                         .target_steps = config_.train.steps,
+                         .global_batch = config_.train.batch,
+                         .build = request_.build};
+  for (const objectives::NamedNet& named : objective_->nets()) options.nets.push_back(named.name);
+  monitor_.emplace(options, with_.comm, with_.files, with_.clock, with_.log);
+  saver_->attach(monitor_->metrics());
+}
+
 void Training::check_folder() {
   static_cast<void>(on_rank_zero(with_.comm, [&]() -> std::string {
     check_run_folder(with_.files, paths_, request_.resume, request_.command);
@@ -243,7 +196,8 @@ void Training::check_folder() {
   }));
   // What is told from here on belongs into the log of a run that exists.
   is_new_ = !with_.files.exists(paths_.identity());
-  has_outcome_ = with_.files.exists(paths_.outcome());
+  finished_ = with_.files.exists(paths_.outcome()) &&
+              read_outcome(with_.files, paths_.outcome()).ending == Ending::kFinished;
   if (!is_new_) with_.log.open_file(paths_.log());
 }
 
@@ -274,7 +228,7 @@ void Training::resume() {
   if (!loaded) return;
   const RunState state =
       parse_state(loaded->state_json, (loaded->directory / "state.json").string());
-  require_compatible(state);
+  require_compatible(state, request_, dataset_);
   if (config_.train.precision == Precision::kAuto && state.precision == "bf16") {
     engine_->set_precision(Precision::kBFloat16);
   }
@@ -282,7 +236,6 @@ void Training::resume() {
   step_ = first_step_ = state.step;
   training_seconds_ = state.training_seconds;
   skipped_steps_ = state.skipped_steps;
-  counters_ = state.counters;
   if (with_.comm.rank() == 0) {
     with_.log.info(
         text("Resumed from step ", step_, " ('", loaded->directory.string(), "')",
@@ -294,34 +247,15 @@ void Training::resume() {
   }
 }
 
-void Training::require_compatible(const RunState& state) const {
-  std::string problems;
-  for (const ConfigDifference& difference : differences(state.config, list_fields(config_))) {
-    if (!difference.may_change_on_resume) problems += "\n  " + to_string(difference);
-  }
-  if (state.dataset_id != dataset_.id()) {
-    problems += text("\n  dataset: ", state.dataset_id, " before, ", dataset_.id(), " now");
-  }
-  if (problems.empty()) return;
-  throw ConfigError(text("The run in '", paths_.folder.string(),
-                         "' cannot go on with another configuration:", problems),
-                    "\nGive the same configuration, --set and --data, or start a new --run.");
-}
-
-void Training::start_loaders() {
-  for (int stream = 0; stream < image_streams(*objective_); ++stream) {
-    data::LoaderOptions options;
-    options.batch = micro_batch();
-    options.shard = {.rank = with_.comm.rank(), .world = with_.comm.world()};
-    options.seed = static_cast<std::uint64_t>(config_.train.seed);
-    options.stream = static_cast<std::uint64_t>(stream);
-    options.first_step = static_cast<std::uint64_t>(step_ * config_.train.accumulation);
-    loaders_.push_back(std::make_unique<data::Loader>(dataset_, data::Split::kTrain, options));
-  }
+void Training::start_feed() {
+  feed_.reset();
+  feed_ = std::make_unique<Feed>(
+      config_, dataset_, data::Shard{.rank = with_.comm.rank(), .world = with_.comm.world()},
+      image_streams(*objective_), step_);
 }
 
 void Training::choose_precision() {
-  // The trial has loaders of its own to look at: a first batch is all it needs.
+  // A first batch is all it needs; training then starts with the very same one.
   const engine::StepInput input = fetch();
   const engine::PrecisionTrial trial = engine::choose_precision(*engine_, with_.comm, input);
   if (with_.comm.rank() == 0) {
@@ -329,8 +263,7 @@ void Training::choose_precision() {
                         fixed(trial.float32_seconds * 1e3, 1), " ms in fp32 and ",
                         fixed(trial.bfloat16_seconds * 1e3, 1), " ms in bf16."));
   }
-  loaders_.clear();
-  start_loaders();
+  start_feed();
 }
 
 void Training::announce() {
@@ -349,35 +282,10 @@ void Training::announce() {
                       "'."));
 }
 
-at::Tensor Training::next_images(data::Loader& loader) {
-  if (monitor_) monitor_->timer().enter(Phase::kDataWait);
-  const data::Batch batch = loader.next();
-  if (monitor_) monitor_->timer().enter(Phase::kH2d);
-  if (!schedule().flip) return engine::to_images(batch.images_NHWC, geometry_, engine_->type());
-  return engine::to_flipped_images(batch.images_NHWC, geometry_, engine_->type(),
-                                   {.seed = static_cast<std::uint64_t>(config_.train.seed),
-                                    .epochs = batch.epochs,
-                                    .ids = batch.ids});
-}
-
 engine::StepInput Training::fetch() {
-  images_.clear();
-  micro_batches_.clear();
-  for (std::int64_t part = 0; part < config_.train.accumulation; ++part) {
-    auto& streams = images_.emplace_back();
-    for (const auto& loader : loaders_) streams.push_back(next_images(*loader));
-    const std::uint64_t first = static_cast<std::uint64_t>(part) * micro_batch() + slots_.first;
-    micro_batches_.push_back(
-        {.position = {.seed = static_cast<std::uint64_t>(config_.train.seed),
-                      .step = step_,
-                      .first_slot = static_cast<std::int64_t>(first),
-                      .local_batch = static_cast<std::int64_t>(slots_.count),
-                      .global_batch = static_cast<std::int64_t>(micro_batch())},
-         .images_NCHW = {}});
-  }
-  for (std::size_t i = 0; i < images_.size(); ++i) micro_batches_[i].images_NCHW = images_[i];
   const auto batch = static_cast<double>(config_.train.batch);
-  return {.micro_batches = micro_batches_,
+  monitoring::PhaseTimer* timer = monitor_ ? &monitor_->timer() : nullptr;
+  return {.micro_batches = feed_->next(engine_->type(), timer),
           .images_before = batch * static_cast<double>(step_),
           .images_total = batch * static_cast<double>(config_.train.steps),
           .flags = {&flag_, 1}};
@@ -385,7 +293,15 @@ engine::StepInput Training::fetch() {
 
 void Training::step() {
   flag_ = with_.stop.requested() ? 1 : 0;
-  const engine::StepInput input = fetch();
+  engine::StepInput input;
+  try {
+    input = fetch();
+  } catch (const Error& error) {
+    const bool damaged = error.exit_code() == ExitCode::kBadData;
+    monitor_->metrics().add(monitoring::Family::kDataErrors, 1,
+                            {damaged ? "damaged" : "unreadable"});
+    throw;
+  }
   const engine::StepReport report =
       engine_->step(input, [&](engine::Stage stage) { monitor_->timer().enter(phase_of(stage)); });
   ++step_;
@@ -393,6 +309,11 @@ void Training::step() {
   stopping_ = report.flags.at(0) > 0 && step_ < config_.train.steps;
   if (flag_ > 0) {
     monitor_->metrics().add(monitoring::Family::kSignals, 1, {with_.stop.signal_name()});
+  }
+  if (stopping_ && with_.comm.rank() == 0) {
+    monitor_->before_log();
+    with_.log.info(text("Asked to stop", flag_ > 0 ? text(" by ", with_.stop.signal_name()) : "",
+                        ": saving step ", step_, "."));
   }
 }
 
@@ -409,20 +330,13 @@ void Training::observe(const engine::StepReport& report) {
                                    static_cast<double>(config_.train.batch * config_.train.steps)),
         {net->name()});
   }
-  data::LoaderStats loading{};
-  for (const auto& loader : loaders_) {
-    const data::LoaderStats stats = loader->stats();
-    loading.ready += stats.ready;
-    loading.capacity += stats.capacity;
-    loading.bytes_read += stats.bytes_read;
-  }
+  const data::LoaderStats loading = feed_->stats();
   metrics.set(Family::kDataQueueBatches, static_cast<double>(loading.ready));
   metrics.set(Family::kDataQueueCapacity, static_cast<double>(loading.capacity));
   metrics.set_total(Family::kDataReadBytes, static_cast<double>(loading.bytes_read));
-  training_seconds_ += monitor_->finish_step(
-      report, step_, epoch, slots_.count * static_cast<std::uint64_t>(config_.train.accumulation),
-      static_cast<std::uint64_t>(config_.train.batch));
-  if (step_ - first_step_ == 1 || step_ % kDeadlineSteps == 0) set_deadline();
+  training_seconds_ += monitor_->finish_step(report, step_, epoch, feed_->local_images(),
+                                             static_cast<std::uint64_t>(config_.train.batch));
+  if (step_ - first_step_ == 1 || step_ % kPaceSteps == 0) set_pace();
   if (!report.updated) count_skip(report);
 }
 
@@ -441,11 +355,9 @@ void Training::count_skip(const engine::StepReport& report) {
   with_.log.warn(found + ".");
 }
 
-void Training::set_deadline() {
+void Training::set_pace() {
   const double mean = training_seconds_ / static_cast<double>(step_);
-  const double wait =
-      std::max(static_cast<double>(schedule().patience_seconds), kDeadlineFactor * mean);
-  with_.comm.set_default_timeout(std::chrono::milliseconds(std::llround(wait * 1e3)));
+  patience_.enter_steps(mean);
   const auto interval = [&](monitoring::Family family, std::int64_t steps) {
     monitor_->metrics().set(family, mean * static_cast<double>(steps));
   };
@@ -458,7 +370,7 @@ void Training::finish_scheduled() {
   const bool draws = !stopping_ && due(schedule().picture_steps);
   const bool saves = stopping_ || due(schedule().checkpoint_steps);
   const bool is_slow = evaluates || draws || saves;
-  if (is_slow) with_.comm.set_default_timeout(slow_patience());
+  if (is_slow) patience_.enter_section();
   const auto start = with_.clock.now();
   if (evaluates) evaluate();
   if (draws) draw();
@@ -467,8 +379,8 @@ void Training::finish_scheduled() {
   if (saves) save();
   if (!is_slow) return;
   with_.comm.barrier({.label = "end of a slow section"});
-  longest_section_ = std::max(longest_section_, seconds(with_.clock.now() - start));
-  set_deadline();
+  patience_.learn(with_.clock.now() - start);
+  set_pace();
   monitor_->metrics().set_state(monitoring::RunState::kTraining);
   monitor_->finish_section();
 }
@@ -484,21 +396,8 @@ void Training::evaluate() {
 void Training::draw() {
   if (with_.comm.rank() != 0) return;
   const monitoring::PhaseScope phase(monitor_->timer(), Phase::kMetrics);
-  std::string number = text(step_);
-  number.insert(0, number.size() < 6 ? 6 - number.size() : 0, '0');
-  const auto publish = [&](const std::string& kind, const at::Tensor& picture) {
-    quality::write_picture(with_.files, paths_.folder / text(kind, number, ".png"), picture);
-    monitor_->add_picture(step_, kind, picture);
-  };
   try {
-    if (step_ == 0) {
-      quality::write_picture(with_.files, paths_.folder / "reals.png",
-                             evaluation_->reals_picture());
-    }
-    if (const auto samples = evaluation_->samples_picture()) publish("fakes", *samples);
-    if (const auto pairs = evaluation_->reconstructions_picture()) {
-      publish("reconstructions", *pairs);
-    }
+    draw_pictures(with_.files, paths_, step_, *evaluation_, *monitor_);
   } catch (const IoError& error) {  // a picture is no reason to stop
     monitor_->before_log();
     with_.log.warn(error.what());
@@ -518,13 +417,14 @@ RunState Training::state() {
           .world = with_.comm.world(),
           .training_seconds = training_seconds_,
           .skipped_steps = skipped_steps_,
-          .counters = gather_texts(with_.comm, counters_json(monitor_->metrics()))};
+          .program_version = request_.build.version};
 }
 
 void Training::save() {
   const monitoring::PhaseScope phase(monitor_->timer(), Phase::kCheckpointStall);
   monitor_->metrics().set_state(monitoring::RunState::kCheckpointing);
   monitor_->before_log();
+  monitor_->sync();
   const bool last = stopping_ || step_ == config_.train.steps;
   const auto start = with_.clock.now();
   saver_->save(StagedState(*engine_, state()), last);
@@ -532,27 +432,33 @@ void Training::save() {
                           seconds(with_.clock.now() - start));
 }
 
+Outcome Training::outcome(Ending ending, ExitCode code, std::string error) {
+  return {.family = std::string(objective_->family()),
+          .ending = ending,
+          .exit_code = static_cast<int>(code),
+          .error = std::move(error),
+          .step = step_,
+          .target_steps = config_.train.steps,
+          .images = step_ * config_.train.batch,
+          .training_seconds = training_seconds_,
+          .world = with_.comm.world(),
+          .threads = config_.train.threads,
+          .precision = engine::name_of(engine_->precision()),
+          .dataset_id = dataset_.id(),
+          .parameters = parameter_counts(*engine_),
+          .indicators = named_values(indicators_)};
+}
+
 ExitCode Training::finish(ExitCode code) {
   const bool done = code == ExitCode::kDone;
-  with_.comm.set_default_timeout(slow_patience());
+  patience_.enter_section();
   monitor_->metrics().set_state(done ? monitoring::RunState::kFinished
                                      : monitoring::RunState::kStopping);
   monitor_->finish();
   if (with_.comm.rank() == 0) {
-    const Outcome outcome{.family = std::string(objective_->family()),
-                          .finished = done,
-                          .step = step_,
-                          .target_steps = config_.train.steps,
-                          .images = step_ * config_.train.batch,
-                          .training_seconds = training_seconds_,
-                          .world = with_.comm.world(),
-                          .threads = config_.train.threads,
-                          .precision = engine::name_of(engine_->precision()),
-                          .dataset_id = dataset_.id(),
-                          .parameters = parameter_counts(*engine_),
-                          .indicators = named_values(indicators_)};
-    write_outcome(with_.files, paths_.outcome(), outcome);
-    with_.log.info(summary(outcome, paths_.folder.string()));
+    const Outcome ended = outcome(done ? Ending::kFinished : Ending::kStopped, code, "");
+    write_outcome(with_.files, paths_.outcome(), ended);
+    with_.log.info(summary(ended, paths_.folder.string()));
     if (!done) {
       with_.log.info(text("Go on with: ", request_.command, " --run ",
                           shell_word(paths_.folder.string()), " --resume must"));
@@ -562,10 +468,30 @@ ExitCode Training::finish(ExitCode code) {
   return code;
 }
 
+void Training::fail(const Error& error) noexcept {
+  if (!monitor_) return;
+  try {
+    monitor_->fail(step_);
+    // The first rank to fail names the cause; what the others meet follows from it.
+    if (with_.files.exists(paths_.outcome())) return;
+    write_outcome(with_.files, paths_.outcome(),
+                  outcome(Ending::kFailed, error.exit_code(),
+                          text("rank ", with_.comm.rank(), ": ", error.what())));
+  } catch (const std::exception& problem) {  // the error itself is the one to tell
+    with_.log.warn(text("Could not record how the run ended: ", problem.what()));
+  }
+}
+
 }  // namespace
 
 ExitCode train(const TrainRequest& request, const Services& services) {
-  return Training(request, services).run();
+  Training training(request, services);
+  try {
+    return training.run();
+  } catch (const Error& error) {
+    training.fail(error);
+    throw;
+  }
 }
 
 }  // namespace atelier::loop

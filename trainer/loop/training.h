@@ -10,6 +10,7 @@
 #include "launch/base/file_system.h"
 #include "launch/base/log.h"
 #include "launch/comm/comm.h"
+#include "monitoring/metrics.h"
 #include "trainer/loop/config.h"
 #include "trainer/loop/run_folder.h"
 #include "trainer/loop/stop.h"
@@ -21,7 +22,7 @@ struct TrainRequest {
   Path data;
   Path run;
   ResumeChoice resume;
-  std::string version;  ///< of this program
+  monitoring::BuildVersions build;
   std::string command;  ///< that started this run, but for --run and --resume; for messages
 };
 
@@ -37,7 +38,9 @@ struct Services {
 /// kDone, or kStopped when asked to stop and saved. Collective: all ranks. Throws: any Error.
 [[nodiscard]] ExitCode train(const TrainRequest& request, const Services& services);
 
-/// What `train` would do: networks, memory, files. Creates nothing. Throws: any Error.
-[[nodiscard]] std::string plan(const TrainRequest& request, FileSystem& files);
+/// What `train` on `world` ranks would do: networks, memory, files. Creates nothing. Throws: what
+/// `train` would refuse the request with before its first step, but for what the state of a resumed
+/// run would tell.
+[[nodiscard]] std::string plan(const TrainRequest& request, FileSystem& files, int world);
 
 }  // namespace atelier::loop

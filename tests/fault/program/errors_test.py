@@ -72,6 +72,11 @@ class WrongCommand(Errors):
                                     "optimizer.learning_rate")
                 self.assertRegex(result.err, r"W .*skipped \(2 of at most 2\)")
                 self.assertRegex((run / str(ranks) / "log.txt").read_text(), r"error .*skipped \(3 of at most 2\)")
+                outcome = json.loads((run / str(ranks) / "outcome.json").read_text())
+                self.assertEqual((outcome["status"], outcome["exit_code"]), ("failed", 77))
+                self.assertRegex(outcome["error"], r"rank \d: Step .*not finite")
+                last = json.loads((run / str(ranks) / "stats.jsonl").read_text().splitlines()[-1])
+                self.assertGreaterEqual(sum(value for key, value in last.items() if "nonfinite_values" in key), 3)
 
     def test_an_existing_run_is_not_touched(self):
         run = self.folder / "run"
@@ -98,6 +103,23 @@ class WrongCommand(Errors):
         result = self.start_training("ae", run, resume="must", train__batch=8, train__steps=60).end()
         self.assert_refused(result, 2, "train.batch", "16", "8")
         self.assertEqual(kept(), before)
+
+    def test_a_dry_run_refuses_what_the_run_would_refuse(self):
+        words = self.train_words("ae", self.folder / "run")
+        for more, code, part in ((["--set", "train.batch=15", "--set", "train.accumulation=2"], 2, "does not divide"),
+                                 (["--data", self.folder / "none"], 65, "none"),
+                                 (["--resume", "must"], 2, "no run")):
+            with self.subTest(part):
+                given = words if "--data" not in more else [word for word in words if word not in ("--data", self.data)]
+                self.assert_refused(self.run_program(*given, *more, "--dry-run"), code, part)
+        self.assertFalse((self.folder / "run").exists())
+        self.train("ae", self.folder / "run")
+        self.assert_refused(self.run_program(*words, "--dry-run"), 73, "already holds a run")
+
+    def test_looking_at_what_is_no_checkpoint(self):
+        for words in (("ls", self.folder / "none"), ("diff", self.folder, self.folder)):
+            with self.subTest(words[0]):
+                self.assert_refused(self.run_program("checkpoint", *words), 2, "is (no checkpoint|not the folder of a run)")
 
     def test_a_misspelt_resume_creates_nothing(self):
         self.check_refused(self.folder / "run", 2, ["Cannot resume from 'atuo'"], resume="atuo", worlds=(1, 2))

@@ -1,4 +1,5 @@
 """Killed at random moments or asked to stop, then resumed: the run ends with the bytes of an undisturbed one."""
+import json
 import os
 import random
 import signal
@@ -26,6 +27,17 @@ class KillAndResume(ProgramTest):
             self.assertEqual(losses(found[step]), losses(line), step)
         self.assertEqual(read_json(run / "outcome.json")["status"], "finished")
         self.assertEqual([path.name for path in (run / "checkpoints").iterdir() if path.name.startswith(".")], [])
+
+    def assert_counters_never_go_back(self, run):
+        """Over all attempts, in the order of writing: the steps repeated after a kill are counted once more."""
+        lines = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
+        for name in ("atelier_optimizer_steps_total{rank=0}", "atelier_samples_total{rank=0}", "atelier_restarts_total"):
+            counted = [line[name] for line in lines]
+            self.assertEqual(counted, sorted(counted), name)
+        steps = [line["atelier_optimizer_steps_total{rank=0}"] for line in lines]
+        self.assertGreater(steps[-1], STEPS)
+        self.assertEqual(len(set(steps)), len(steps))
+        self.assertEqual(lines[-1]["atelier_restarts_total"], KILLS)
 
     def wait_for_step(self, job, run, step, attempt):
         """Until the attempt wrote a record of the step; fails when the job ends before."""
@@ -59,6 +71,7 @@ class KillAndResume(ProgramTest):
             result = self.train(family, run, ranks=ranks, resume="must", **SCHEDULE)
             self.assertIn("Resumed from step", result.err)
             self.assert_same_ending(run, reference)
+            self.assert_counters_never_go_back(run)
 
     def test_kills_on_one_rank(self):
         for family in FAMILIES:

@@ -32,7 +32,7 @@ MetricsOptions options(int rank) {
   out.world_size = 2;
   out.local_rank = rank;
   out.host = "localhost";
-  out.version = "0.1.0";
+  out.build.version = "0.1.0";
   out.nets = {"G", "D"};
   return out;
 }

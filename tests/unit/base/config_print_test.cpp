@@ -211,5 +211,16 @@ TEST(Differences, keys_of_one_side_only_are_absent_on_the_other) {
   EXPECT_TRUE(differences("garbage\n\n = \n", {}).empty());
 }
 
+TEST(Differences, a_key_that_a_stored_run_lacks_had_its_default) {
+  SampleConfig now;
+  now.batch = 32;
+  EXPECT_TRUE(differences("", list_fields(SampleConfig{}), list_fields(SampleConfig{})).empty());
+
+  const auto found = differences("", list_fields(now), list_fields(SampleConfig{}));
+
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(to_string(found[0]), "train.batch: 64 before, 32 now");
+}
+
 }  // namespace
 }  // namespace atelier

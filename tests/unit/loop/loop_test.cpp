@@ -129,7 +129,7 @@ TEST(Outcome, reads_back_and_keeps_what_is_not_finite) {
   const test::TemporaryFolder folder;
   Outcome outcome;
   outcome.family = "gan";
-  outcome.finished = true;
+  outcome.ending = Ending::kFinished;
   outcome.step = outcome.target_steps = 10;
   outcome.images = 640;
   outcome.training_seconds = 2;
@@ -197,7 +197,6 @@ TEST(State, engine_comes_back_bit_for_bit_and_other_shapes_are_named) {
     RunState state;
     state.step = 7;
     state.config = "a = 1\n";
-    state.counters = {"[]"};
     checkpoints::Store store(files, log, {.directory = folder.path()});
     const StagedState staged(trained.engine, state);
     ASSERT_TRUE(store.save(staged.contents()).ok);

@@ -126,7 +126,7 @@ TEST(Metrics, gauges_show_nan_and_count_it) {
 TEST(Metrics, totals_of_a_source_become_increments) {
   const FakeClock clock;
   Metrics metrics(gan_options(), clock);
-  metrics.continue_counters({{"atelier_data_read_bytes_total", {{"rank", "0"}}, 1000}});
+  metrics.continue_counters({{"atelier_data_read_bytes_total{rank=0}", 1000}});
 
   metrics.set_total(Family::kDataReadBytes, 40);
   metrics.set_total(Family::kDataReadBytes, 60);
@@ -142,11 +142,14 @@ TEST(Metrics, next_attempt_goes_on_counting) {
   first.add(Family::kSamples, 128);
   first.add(Family::kNonfiniteValues, 2, {"D", "grad"});
 
+  std::map<std::string, double> counted;
+  first.visit_counters([&](std::string_view name, double value) { counted.emplace(name, value); });
+
   Metrics second(gan_options(), clock);
-  second.continue_counters(first.counters());
+  second.continue_counters(counted);
   second.add(Family::kSamples, 64);
   Metrics other_rank(gan_options(1), clock);
-  other_rank.continue_counters(first.counters());
+  other_rank.continue_counters(counted);
 
   EXPECT_EQ(second.value(Family::kSamples), 192);
   EXPECT_EQ(second.value(Family::kNonfiniteValues, {"D", "grad"}), 2);

@@ -1,0 +1,60 @@
+#include "trainer/loop/checks.h"
+
+#include "launch/base/config_compare.h"
+#include "launch/base/config_listing.h"
+#include "launch/base/config_print.h"
+#include "launch/base/error.h"
+#include "launch/base/text.h"
+#include "launch/comm/handshake.h"
+#include "trainer/loop/feed.h"
+
+namespace atelier::loop {
+
+void require_trainable(const RunConfig& config, const data::Dataset& dataset, int world) {
+  if (config.train.batch % config.train.accumulation != 0) {
+    throw ConfigError(text("train.batch is ", config.train.batch, ", which train.accumulation = ",
+                           config.train.accumulation, " does not divide."),
+                      "Accumulate over parts of equal size.");
+  }
+  if (micro_batch(config) < static_cast<std::uint64_t>(world)) {
+    throw ConfigError(
+        text("train.batch is ", config.train.batch, " in ", config.train.accumulation,
+             " part(s), but ", world, " ranks need at least one image each of every part."),
+        "Use fewer ranks, a larger batch or less accumulation.");
+  }
+  const std::uint64_t held_out = dataset.size(data::Split::kValid);
+  if (held_out < 2) {
+    throw DataError(text("The dataset '", dataset.folder().string(), "' has ", held_out,
+                         " validation images; the indicators compare with at least 2."),
+                    "Import more images.");
+  }
+}
+
+void require_same_run(comm::Comm& comm, const TrainRequest& request, const data::Dataset& dataset) {
+  std::vector<comm::NamedText> items;
+  for (const ConfigField& field : list_fields(request.config)) {
+    items.push_back({field.key, to_toml(field.value)});
+  }
+  items.push_back({"dataset id", dataset.id()});
+  items.push_back({"run folder", request.run.string()});
+  items.push_back({"program version", request.build.version});
+  comm::require_equal(comm, items);
+}
+
+void require_compatible(const RunState& state, const TrainRequest& request,
+                        const data::Dataset& dataset) {
+  std::string problems;
+  for (const ConfigDifference& difference :
+       differences(state.config, list_fields(request.config), list_fields(RunConfig{}))) {
+    if (!difference.may_change_on_resume) problems += "\n  " + to_string(difference);
+  }
+  if (state.dataset_id != dataset.id()) {
+    problems += text("\n  dataset: ", state.dataset_id, " before, ", dataset.id(), " now");
+  }
+  if (problems.empty()) return;
+  throw ConfigError(text("The run in '", request.run.string(),
+                         "' cannot go on with another configuration:", problems),
+                    "\nGive the same configuration, --set and --data, or start a new --run.");
+}
+
+}  // namespace atelier::loop

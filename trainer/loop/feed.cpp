@@ -1,0 +1,83 @@
+#include "trainer/loop/feed.h"
+
+#include "trainer/engine/images.h"
+
+namespace atelier::loop {
+
+using monitoring::Phase;
+
+networks::Geometry geometry_of(const data::Dataset& dataset) {
+  const data::ImageShape& shape = dataset.shape();
+  return {.channels = shape.channels, .height = shape.height, .width = shape.width};
+}
+
+std::uint64_t micro_batch(const RunConfig& config) {
+  return static_cast<std::uint64_t>(config.train.batch / config.train.accumulation);
+}
+
+Feed::Feed(const RunConfig& config, const data::Dataset& dataset, const data::Shard& shard,
+           int streams, std::int64_t first_step)
+    : config_(config),
+      geometry_(geometry_of(dataset)),
+      slots_(data::slots_of(micro_batch(config), shard)),
+      step_(first_step) {
+  for (int stream = 0; stream < streams; ++stream) {
+    data::LoaderOptions options;
+    options.batch = micro_batch(config);
+    options.shard = shard;
+    options.seed = static_cast<std::uint64_t>(config.train.seed);
+    options.stream = static_cast<std::uint64_t>(stream);
+    options.first_step = static_cast<std::uint64_t>(first_step * config.train.accumulation);
+    loaders_.push_back(std::make_unique<data::Loader>(dataset, data::Split::kTrain, options));
+  }
+}
+
+at::Tensor Feed::next_images(data::Loader& loader, at::ScalarType type,
+                             monitoring::PhaseTimer* timer) {
+  if (timer != nullptr) timer->enter(Phase::kDataWait);
+  const data::Batch batch = loader.next();
+  if (timer != nullptr) timer->enter(Phase::kH2d);
+  if (!config_.schedule.flip) return engine::to_images(batch.images_NHWC, geometry_, type);
+  return engine::to_flipped_images(batch.images_NHWC, geometry_, type,
+                                   {.seed = static_cast<std::uint64_t>(config_.train.seed),
+                                    .epochs = batch.epochs,
+                                    .ids = batch.ids});
+}
+
+std::span<const engine::MicroBatch> Feed::next(at::ScalarType type, monitoring::PhaseTimer* timer) {
+  images_.clear();
+  micro_batches_.clear();
+  for (std::int64_t part = 0; part < config_.train.accumulation; ++part) {
+    auto& streams = images_.emplace_back();
+    for (const auto& loader : loaders_) streams.push_back(next_images(*loader, type, timer));
+    const std::uint64_t first =
+        static_cast<std::uint64_t>(part) * micro_batch(config_) + slots_.first;
+    micro_batches_.push_back(
+        {.position = {.seed = static_cast<std::uint64_t>(config_.train.seed),
+                      .step = step_,
+                      .first_slot = static_cast<std::int64_t>(first),
+                      .local_batch = static_cast<std::int64_t>(slots_.count),
+                      .global_batch = static_cast<std::int64_t>(micro_batch(config_))},
+         .images_NCHW = {}});
+  }
+  for (std::size_t i = 0; i < images_.size(); ++i) micro_batches_[i].images_NCHW = images_[i];
+  ++step_;
+  return micro_batches_;
+}
+
+std::uint64_t Feed::local_images() const {
+  return slots_.count * static_cast<std::uint64_t>(config_.train.accumulation);
+}
+
+data::LoaderStats Feed::stats() const {
+  data::LoaderStats sum{};
+  for (const auto& loader : loaders_) {
+    const data::LoaderStats one = loader->stats();
+    sum.ready += one.ready;
+    sum.capacity += one.capacity;
+    sum.bytes_read += one.bytes_read;
+  }
+  return sum;
+}
+
+}  // namespace atelier::loop
