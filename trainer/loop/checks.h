@@ -5,8 +5,8 @@
 
 #include "data/dataset.h"
 #include "launch/comm/comm.h"
+#include "trainer/loop/request.h"
 #include "trainer/loop/state.h"
-#include "trainer/loop/training.h"
 
 namespace atelier::loop {
 

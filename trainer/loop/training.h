@@ -10,21 +10,10 @@
 #include "launch/base/file_system.h"
 #include "launch/base/log.h"
 #include "launch/comm/comm.h"
-#include "monitoring/metrics.h"
-#include "trainer/loop/config.h"
-#include "trainer/loop/run_folder.h"
+#include "trainer/loop/request.h"
 #include "trainer/loop/stop.h"
 
 namespace atelier::loop {
-
-struct TrainRequest {
-  RunConfig config;
-  Path data;
-  Path run;
-  ResumeChoice resume;
-  monitoring::BuildVersions build;
-  std::string command;  ///< that started this run, but for --run and --resume; for messages
-};
 
 /// What a run works with. Lifetime: all outlive the call.
 struct Services {
