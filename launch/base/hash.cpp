@@ -20,6 +20,11 @@ std::uint64_t xxh3_64(std::span<const std::byte> bytes) {
 
 std::uint64_t xxh3_64(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
+Hash128 xxh3_128(std::span<const std::byte> bytes) {
+  const XXH128_hash_t hash = XXH3_128bits(bytes.data(), bytes.size());
+  return {.low = hash.low64, .high = hash.high64};
+}
+
 Hasher::Hasher() : state_(XXH3_createState()) {
   if (!state_) throw std::bad_alloc();
   reset();

@@ -20,7 +20,16 @@ namespace atelier {
 [[nodiscard]] std::uint64_t xxh3_64(std::span<const std::byte> bytes);
 [[nodiscard]] std::uint64_t xxh3_64(std::string_view bytes);
 
-/// The same hash, fed piece by piece: any cutting of the input gives the same value.
+struct Hash128 {
+  std::uint64_t low = 0;
+  std::uint64_t high = 0;
+  bool operator==(const Hash128&) const = default;
+};
+
+/// XXH3-128 with seed 0: where a difference missed once in 2^64 would be once too often.
+[[nodiscard]] Hash128 xxh3_128(std::span<const std::byte> bytes);
+
+/// The same hash as xxh3_64, fed piece by piece: any cutting of the input gives the same value.
 class Hasher {
  public:
   Hasher();

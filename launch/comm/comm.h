@@ -49,6 +49,8 @@ struct CallOptions {
   std::string_view label = {};           ///< what is moved, for reports: "gradients of G, bucket 3"
 };
 
+class FlightRecorder;
+
 class Comm {
  public:
   virtual ~Comm() = default;  ///< local; never a collective
@@ -95,6 +97,8 @@ class Comm {
 
   /// Collectives this rank has entered so far.
   [[nodiscard]] virtual std::uint64_t sequence() const = 0;
+  /// Where they are recorded; the caller may add what the rank does between them.
+  [[nodiscard]] virtual FlightRecorder& recorder() = 0;
 
   /// Default deadline of the calls that name none.
   virtual void set_default_timeout(std::chrono::milliseconds timeout) = 0;

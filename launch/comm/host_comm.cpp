@@ -88,6 +88,11 @@ void HostComm::set_default_timeout(std::chrono::milliseconds timeout) {
   default_timeout_ = timeout;
 }
 
+FlightRecorder& HostComm::recorder() {
+  if (!recorder_) recorder_ = std::make_unique<FlightRecorder>(rank(), world());
+  return *recorder_;
+}
+
 void HostComm::enter(CallRecord call, ConstBuffer in, void* out, const CallOptions& options) {
   check_memory(in);
   call.sequence = ++sequence_;
@@ -96,10 +101,12 @@ void HostComm::enter(CallRecord call, ConstBuffer in, void* out, const CallOptio
     call.dtype = in.dtype;
   }
   call.set_label(options.label);
+  recorder().enter(call);  // a call that throws is never left
   exchange({.call = call,
             .in = static_cast<const std::byte*>(in.data),
             .out = static_cast<std::byte*>(out),
             .timeout = options.timeout.count() > 0 ? options.timeout : default_timeout_});
+  recorder().leave();
 }
 
 }  // namespace atelier::comm

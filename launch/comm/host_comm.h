@@ -1,5 +1,5 @@
-// What the host backends share: argument checks, the count of calls, the default deadline, memory.
-// A backend adds one function, `exchange`. Thread safety: as Comm.
+// What the host backends share: argument checks, the count of calls and their record, the default
+// deadline, memory. A backend adds one function, `exchange`. Thread safety: as Comm.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +9,7 @@
 
 #include "launch/comm/call.h"
 #include "launch/comm/comm.h"
+#include "launch/comm/flight_recorder.h"
 
 namespace atelier::comm {
 
@@ -25,6 +26,7 @@ class HostComm : public Comm {
   void broadcast(Buffer data, int root, const CallOptions& options = {}) final;
   void barrier(const CallOptions& options = {}) final;
   [[nodiscard]] std::uint64_t sequence() const final { return sequence_; }
+  [[nodiscard]] FlightRecorder& recorder() final;
   void set_default_timeout(std::chrono::milliseconds timeout) final;
 
  protected:
@@ -55,6 +57,7 @@ class HostComm : public Comm {
   std::vector<Region> regions_;  ///< what allocate() gave, in order
   std::vector<std::unique_ptr<std::byte, FreeAligned>> own_memory_;
 
+  std::unique_ptr<FlightRecorder> recorder_;  ///< from the first use on: ranks are known by then
   std::uint64_t sequence_ = 0;
   std::chrono::milliseconds default_timeout_ = kDefaultTimeout;
 };

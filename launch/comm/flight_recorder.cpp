@@ -1,0 +1,183 @@
+#include "launch/comm/flight_recorder.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <type_traits>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "launch/base/error.h"
+#include "launch/base/text.h"
+
+namespace atelier::comm {
+namespace {
+
+constexpr std::array<char, 8> kMagic{'A', 'T', 'L', 'R', 'E', 'C', '0', '1'};
+constexpr std::size_t kPhaseBytes = 32;
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+double to_seconds(std::int64_t ns) { return static_cast<double>(ns) * 1e-9; }
+
+struct Entry {
+  CallRecord call;
+  std::int64_t entered_ns = 0;
+  std::int64_t left_ns = 0;
+};
+
+std::string ago(double then, double now) { return text(fixed(std::max(0.0, now - then), 1), " s"); }
+
+std::string line_of(const RankTrace& trace, double now) {
+  const std::string phase = text("at ", trace.phase, " since ", ago(trace.phase_since, now));
+  if (trace.calls.empty()) return text("rank ", trace.rank, ": no call yet, ", phase);
+  const RecordedCall& last = trace.calls.back();
+  return text("rank ", trace.rank, ": ", last.left > 0 ? "left " : "in ", describe(last.call),
+              last.left > 0 ? text(", ", ago(last.left, now), " ago")
+                            : text(", since ", ago(last.entered, now)),
+              ", ", phase);
+}
+
+std::uint64_t last_sequence(const RankTrace& trace) {
+  return trace.calls.empty() ? 0 : trace.calls.back().call.sequence;
+}
+
+}  // namespace
+
+// Read by the program that wrote it, on machines of one kind: byte for byte what stands in memory.
+struct RecorderFile {
+  std::array<char, 8> magic = kMagic;
+  std::uint64_t bytes = sizeof(RecorderFile);
+  std::int32_t rank = 0;
+  std::int32_t world = 1;
+  std::int64_t process = 0;
+  std::array<char, kPhaseBytes> phase{};
+  std::int64_t phase_since_ns = 0;
+  std::uint64_t entered = 0;  ///< calls so far; the newest is at (entered - 1) % kCalls
+  std::array<Entry, FlightRecorder::kCalls> calls{};
+};
+
+FlightRecorder::FlightRecorder(int rank, int world) : memory_(std::make_unique<RecorderFile>()) {
+  static_assert(std::is_trivially_copyable_v<RecorderFile>);
+  content_ = memory_.get();
+  content_->rank = rank;
+  content_->world = world;
+  content_->process = ::getpid();
+  set_phase("start");
+}
+
+FlightRecorder::~FlightRecorder() {
+  if (content_ != memory_.get()) ::munmap(content_, sizeof(RecorderFile));
+}
+
+void FlightRecorder::open_file(const Path& path) {
+  const auto fail = [&](const char* what, int error) {
+    throw IoError(text("Cannot ", what, " the recorder's file '", path.string(),
+                       "': ", std::strerror(error), "."));
+  };
+  std::error_code ignored;  // opening tells
+  std::filesystem::create_directories(path.parent_path(), ignored);
+  ::unlink(path.c_str());  // someone may be reading the old one
+  const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (file < 0) fail("create", errno);
+  // Every block is allocated now: a write to a mapped hole of a full disk would be a SIGBUS.
+  const int full = ::posix_fallocate(file, 0, sizeof(RecorderFile));
+  void* mapped =
+      full == 0 ? ::mmap(nullptr, sizeof(RecorderFile), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
+                : MAP_FAILED;
+  const int error = full != 0 ? full : errno;
+  ::close(file);
+  if (mapped == MAP_FAILED) {
+    ::unlink(path.c_str());
+    fail("map", error);
+  }
+  auto* content = new (mapped) RecorderFile(*content_);
+  if (content_ != memory_.get()) ::munmap(content_, sizeof(RecorderFile));
+  content_ = content;
+}
+
+void FlightRecorder::enter(const CallRecord& call) noexcept {
+  Entry& entry = content_->calls[content_->entered % kCalls];
+  entry.call = call;
+  entry.entered_ns = now_ns();
+  entry.left_ns = 0;
+  // A killed process leaves its memory as it was; only the compiler may not reorder.
+  std::atomic_signal_fence(std::memory_order_release);
+  ++content_->entered;
+  sign();
+}
+
+void FlightRecorder::leave() noexcept {
+  if (content_->entered == 0) return;
+  content_->calls[(content_->entered - 1) % kCalls].left_ns = now_ns();
+  sign();
+}
+
+void FlightRecorder::set_phase(std::string_view phase) noexcept {
+  const std::size_t length = std::min(phase.size(), kPhaseBytes - 1);
+  std::copy_n(phase.begin(), length, content_->phase.begin());
+  content_->phase[length] = '\0';
+  content_->phase_since_ns = now_ns();
+  sign();
+}
+
+RankTrace read_trace(FileSystem& files, const Path& path) {
+  RecorderFile file;
+  const std::string bytes = files.read(path);
+  if (bytes.size() == sizeof(file)) std::memcpy(&file, bytes.data(), sizeof(file));
+  if (bytes.size() != sizeof(file) || file.magic != kMagic || file.bytes != sizeof(file)) {
+    throw DataError(text("'", path.string(), "' is no recorder's file of this program."),
+                    "Read it with the program that wrote it.");
+  }
+  file.phase.back() = '\0';
+  RankTrace trace{.rank = file.rank,
+                  .world = file.world,
+                  .process = file.process,
+                  .phase = file.phase.data(),
+                  .phase_since = to_seconds(file.phase_since_ns),
+                  .calls = {}};
+  const std::uint64_t kept = std::min<std::uint64_t>(file.entered, FlightRecorder::kCalls);
+  for (std::uint64_t i = file.entered - kept; i < file.entered; ++i) {
+    Entry& entry = file.calls.at(i % FlightRecorder::kCalls);
+    entry.call.label.back() = '\0';
+    trace.calls.push_back({.call = entry.call,
+                           .entered = to_seconds(entry.entered_ns),
+                           .left = to_seconds(entry.left_ns)});
+  }
+  return trace;
+}
+
+std::string explain(std::span<const RankTrace> traces, double now) {
+  std::string out;
+  const RankTrace* furthest = nullptr;
+  for (const RankTrace& trace : traces) {
+    out += line_of(trace, now) + "\n";
+    const bool waits = !trace.calls.empty() && trace.calls.back().left == 0;
+    if (waits && (furthest == nullptr || last_sequence(trace) > last_sequence(*furthest))) {
+      furthest = &trace;
+    }
+  }
+  if (furthest == nullptr) return out + "No rank is inside a call.\n";
+  std::vector<int> missing;
+  for (int rank = 0; rank < furthest->world; ++rank) {
+    const auto found = std::find_if(traces.begin(), traces.end(),
+                                    [&](const RankTrace& trace) { return trace.rank == rank; });
+    if (found == traces.end() || last_sequence(*found) < last_sequence(*furthest)) {
+      missing.push_back(rank);
+    }
+  }
+  const std::string call = describe(furthest->calls.back().call);
+  if (missing.empty()) return text(out, "All ranks have entered ", call, ".\n");
+  return text(out, "Waited for: ", name_ranks(missing), ", in ", call, ".\n");
+}
+
+}  // namespace atelier::comm
