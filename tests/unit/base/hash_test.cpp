@@ -9,6 +9,16 @@ namespace atelier {
 namespace {
 
 // Known answers of XXH3-64 with seed 0, from its reference implementation.
+TEST(Xxh3, of_128_bits) {
+  const Hash128 empty = xxh3_128({});
+  EXPECT_EQ(to_hex(empty.high) + to_hex(empty.low), "99aa06d3014798d86001c324468d497f");
+  const std::string text = "any one bit matters";
+  std::string other = text;
+  other[7] ^= 1;
+  EXPECT_FALSE(xxh3_128(std::as_bytes(std::span(text))) ==
+               xxh3_128(std::as_bytes(std::span(other))));
+}
+
 TEST(Xxh3, published_vectors) {
   EXPECT_EQ(xxh3_64(std::string_view()), 0x2D06800538D394C2ULL);
   EXPECT_EQ(xxh3_64("abc"), 0x78AF5F94892F3950ULL);
