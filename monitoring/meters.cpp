@@ -69,6 +69,7 @@ Phase PhaseTimer::enter(Phase phase) {
   account();
   const Phase before = phase_;
   phase_ = phase;
+  if (listener_) listener_(phase);
   return before;
 }
 

@@ -8,7 +8,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "launch/base/clock.h"
@@ -94,6 +96,8 @@ class PhaseTimer {
   Phase enter(Phase phase);
   /// Durations since the last lap; the current phase goes on.
   [[nodiscard]] PhaseDurations lap();
+  /// Called at every change, from the timing thread.
+  void on_enter(std::function<void(Phase)> listener) { listener_ = std::move(listener); }
 
  private:
   void account();
@@ -101,6 +105,7 @@ class PhaseTimer {
   Clock::Steady::time_point last_;
   Phase phase_ = Phase::kOther;
   PhaseDurations durations_{};
+  std::function<void(Phase)> listener_;
 };
 
 /// Enters a phase and, at the end of the block, the one before it again.

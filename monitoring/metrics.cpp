@@ -211,8 +211,9 @@ Metrics::Metrics(const MetricsOptions& options, const Clock& clock)
   set(Family::kRankInfo, 1, {o.host, text(o.local_rank), o.gpu, o.gpu_uuid});
   set(Family::kWorldSize, o.world_size);
   // A timestamp of 0 would look like decades of silence to an alert.
-  for (const Family stamp : {Family::kLastStepTimestamp, Family::kHeartbeatTimestamp,
-                             Family::kQualityEvalTimestamp, Family::kCheckpointLastSuccess}) {
+  for (const Family stamp :
+       {Family::kLastStepTimestamp, Family::kHeartbeatTimestamp, Family::kQualityEvalTimestamp,
+        Family::kCheckpointLastSuccess, Family::kReplicaCheckTimestamp}) {
     set(stamp, clock.unix_seconds());
   }
   set_state(RunState::kInit);

@@ -36,6 +36,7 @@ std::unique_ptr<CLI::App> command_line(Action& chosen) {
   add_reconstruct(*app, chosen);
   add_compare(*app, chosen);
   add_checkpoint(*app, chosen);
+  add_health(*app, chosen);
   add_config(*app, chosen);
   add_version(*app, chosen);
   return app;

@@ -15,6 +15,14 @@ void describe(ConfigFields& fields, ScheduleConfig& config) {
                  {"generated and held-out images that an evaluation compares", true});
   fields.integer("picture.steps", config.picture_steps, kSteps,
                  {"steps between two pictures in the run folder", true});
+  fields.integer(
+      "train.replica_steps", config.replica_steps, kSteps,
+      {"steps between two comparisons of the ranks' weights; each save has its own", true});
+  fields.choice("train.replica_policy", config.replica_policy,
+                {{"heal", ReplicaPolicy::kHeal}, {"stop", ReplicaPolicy::kStop}},
+                {"heal: a rank that differs gets the state of the majority, where there is one; "
+                 "stop: the run ends",
+                 true});
   fields.integer("comm.patience_seconds", config.patience_seconds, {1, 86400},
                  {"least time a rank waits for its peers in a step before it gives up", true});
   fields.integer("comm.slow_patience_seconds", config.slow_patience_seconds, {1, 86400},

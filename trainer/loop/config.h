@@ -11,6 +11,9 @@
 
 namespace atelier::loop {
 
+/// What to do about a rank whose state differs from that of most others.
+enum class ReplicaPolicy : std::uint8_t { kHeal, kStop };
+
 /// Units: steps, unless said. Evaluation and pictures also come at the end of a run, checkpoints
 /// also when it is asked to stop.
 struct ScheduleConfig {
@@ -20,6 +23,8 @@ struct ScheduleConfig {
   std::int64_t quality_steps = 2000;
   std::int64_t quality_samples = 1000;  ///< generated and held-out images an evaluation compares
   std::int64_t picture_steps = 1000;
+  std::int64_t replica_steps = 500;  ///< between two comparisons of the ranks' state
+  ReplicaPolicy replica_policy = ReplicaPolicy::kHeal;
   std::int64_t patience_seconds = 10;  ///< least time a rank waits for its peers in a step
   std::int64_t slow_patience_seconds =
       300;  ///< likewise in an evaluation or a save, or at the start

@@ -100,7 +100,6 @@ double Monitor::finish_step(const engine::StepReport& report, std::int64_t step,
   }
   metrics_.set_total(Family::kCollectives, static_cast<double>(comm_->sequence()));
   metrics_.add(Family::kAllreduceBytes, static_cast<double>(report.reduced_bytes));
-  metrics_.heartbeat();
   const monitoring::PhaseDurations phases = timer_.lap();
   metrics_.finish_step({.step = step, .epoch = epoch, .samples = local_images, .phases = phases});
   counters_.write(metrics_);

@@ -11,10 +11,6 @@ namespace {
 constexpr double kSteps = 20;
 constexpr double kSections = 5;  // of the longest so far, which a mean would hide
 
-std::chrono::milliseconds milliseconds(double seconds) {
-  return std::chrono::milliseconds(std::llround(seconds * 1e3));
-}
-
 }  // namespace
 
 Patience::Patience(comm::Comm& comm, const ScheduleConfig& schedule)
@@ -23,13 +19,22 @@ Patience::Patience(comm::Comm& comm, const ScheduleConfig& schedule)
 }
 
 void Patience::enter_steps(double mean_step_seconds) {
-  comm_.set_default_timeout(milliseconds(
-      std::max(static_cast<double>(schedule_.patience_seconds), kSteps * mean_step_seconds)));
+  set(std::max(static_cast<double>(schedule_.patience_seconds), kSteps * mean_step_seconds));
 }
 
 void Patience::enter_section() {
-  comm_.set_default_timeout(milliseconds(std::max(
-      static_cast<double>(schedule_.slow_patience_seconds), kSections * longest_section_)));
+  set(std::max(static_cast<double>(schedule_.slow_patience_seconds), kSections * longest_section_));
+}
+
+void Patience::watch_with(comm::Watchdog* watchdog) {
+  watchdog_ = watchdog;
+  if (watchdog_ != nullptr) watchdog_->set_limit(limit_);
+}
+
+void Patience::set(double seconds) {
+  limit_ = std::chrono::milliseconds(std::llround(seconds * 1e3));
+  comm_.set_default_timeout(limit_);
+  if (watchdog_ != nullptr) watchdog_->set_limit(limit_);
 }
 
 void Patience::learn(std::chrono::nanoseconds section) {

@@ -1,5 +1,8 @@
 #include "trainer/loop/run_folder.h"
 
+#include <algorithm>
+#include <vector>
+
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
@@ -8,6 +11,7 @@
 #include "launch/base/json.h"
 #include "launch/base/random.h"
 #include "launch/base/text.h"
+#include "launch/comm/flight_recorder.h"
 
 namespace atelier::loop {
 namespace {
@@ -86,6 +90,17 @@ void check_run_folder(FileSystem& files, const RunPaths& paths, const ResumeChoi
     throw ConfigError(text("There is no run in '", folder, "' to resume."),
                       "Start it without --resume, or correct --run.");
   }
+}
+
+std::string explain_ranks(FileSystem& files, const RunPaths& paths, double now) {
+  if (!files.exists(paths.recorders())) return "";
+  std::vector<comm::RankTrace> traces;
+  for (const std::string& name : files.list(paths.recorders())) {
+    traces.push_back(comm::read_trace(files, paths.recorders() / name));
+  }
+  std::sort(traces.begin(), traces.end(),
+            [](const auto& left, const auto& right) { return left.rank < right.rank; });
+  return comm::explain(traces, now);
 }
 
 RunIdentity open_run_folder(FileSystem& files, const Clock& clock, const RunPaths& paths) {

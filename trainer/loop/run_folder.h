@@ -1,6 +1,6 @@
 // The folder of a run and what stands in it: run.json (identity, attempts), config.toml (resolved),
-// log.txt, stats.jsonl, counters/, TensorBoard events, pictures, checkpoints/, outcome.json. No
-// torch here. Thread safety: one thread; written by rank 0 alone.
+// log.txt, stats.jsonl, counters/, recorder/, TensorBoard events, pictures, checkpoints/,
+// outcome.json. No torch here. Thread safety: one thread; written by rank 0 alone.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,10 @@ struct RunPaths {
   [[nodiscard]] Path stats() const { return folder / "stats.jsonl"; }
   [[nodiscard]] Path counters(int rank) const {
     return folder / "counters" / ("rank-" + std::to_string(rank));
+  }
+  [[nodiscard]] Path recorders() const { return folder / "recorder"; }
+  [[nodiscard]] Path recorder(int rank) const {
+    return recorders() / ("rank-" + std::to_string(rank));
   }
   [[nodiscard]] Path checkpoints() const { return folder / "checkpoints"; }
   [[nodiscard]] Path outcome() const { return folder / "outcome.json"; }
@@ -47,6 +51,10 @@ struct ResumeChoice {
 /// on, or something else; ConfigError for `must` without a run.
 void check_run_folder(FileSystem& files, const RunPaths& paths, const ResumeChoice& resume,
                       const std::string& command);
+
+/// What each rank is doing, and who waits for whom, from the recorders' files; `now` in unix
+/// seconds. Empty when there are no files. Throws: IoError, DataError.
+[[nodiscard]] std::string explain_ranks(FileSystem& files, const RunPaths& paths, double now);
 
 /// Creates the folder, or opens it for one more attempt. Requires: check_run_folder passed.
 /// Rank 0 alone. Throws: OutputError when it cannot be created or written to.

@@ -14,6 +14,8 @@
 #include "launch/base/config_print.h"
 #include "launch/base/hash.h"
 #include "launch/base/text.h"
+#include "launch/comm/flight_recorder.h"
+#include "launch/comm/watchdog.h"
 #include "trainer/engine/engine.h"
 #include "trainer/loop/checks.h"
 #include "trainer/loop/evaluation.h"
@@ -22,6 +24,7 @@
 #include "trainer/loop/outcome.h"
 #include "trainer/loop/patience.h"
 #include "trainer/loop/pictures.h"
+#include "trainer/loop/replicas.h"
 #include "trainer/loop/saver.h"
 #include "trainer/loop/state.h"
 #include "trainer/loop/together.h"
@@ -80,7 +83,9 @@ class Training {
   void resume();
   void start_feed();
   void choose_precision();
+  void open_recorder();
   void start_monitor();
+  void start_watchdog();
   void announce();
 
   [[nodiscard]] engine::StepInput fetch();
@@ -115,6 +120,7 @@ class Training {
   std::optional<engine::Engine> engine_;
   std::optional<Saver> saver_;
   std::optional<Monitor> monitor_;
+  std::unique_ptr<comm::Watchdog> watchdog_;  // after what it calls
   std::optional<Evaluation> evaluation_;
   std::unique_ptr<Feed> feed_;
   double flag_ = 0;                 // this rank was asked to stop
@@ -153,9 +159,11 @@ ExitCode Training::run() {
                                         .geometry = geometry_});
   if (step_ >= config_.train.steps && finished_) return already_finished();
   open_folder();  // only now, when nothing can refuse this start any more
+  open_recorder();
   start_feed();
   if (automatic && first_step_ == 0 && !config_.train.deterministic) choose_precision();
   start_monitor();
+  start_watchdog();
   announce();
   if (step_ == 0) draw();
 
@@ -169,6 +177,31 @@ ExitCode Training::run() {
     if (stopping_) return finish(ExitCode::kStopped);
   }
   return finish(ExitCode::kDone);
+}
+
+// Ranks that wait for one another have deadlines; this tells of one that hangs by itself. It only
+// tells: a slow file server is no reason to end a run.
+void Training::start_watchdog() {
+  watchdog_ = std::make_unique<comm::Watchdog>(
+      with_.comm.recorder(),
+      comm::WatchdogOptions{.alive = [this] { monitor_->metrics().heartbeat(); },
+                            .stuck =
+                                [this](std::chrono::milliseconds silent) {
+                                  with_.log.warn(text(
+                                      "Rank ", with_.comm.rank(), " does nothing since ",
+                                      human_seconds(seconds(silent)), ". `atelier health ",
+                                      shell_word(paths_.folder.string()), "` tells where it is."));
+                                }});
+  patience_.watch_with(watchdog_.get());
+}
+
+// A run that cannot be explained later is better than none.
+void Training::open_recorder() {
+  try {
+    with_.comm.recorder().open_file(paths_.recorder(with_.comm.rank()));
+  } catch (const IoError& error) {
+    with_.log.warn(error.what());
+  }
 }
 
 void Training::start_monitor() {
@@ -186,6 +219,8 @@ void Training::start_monitor() {
                          .build = request_.build};
   for (const objectives::NamedNet& named : objective_->nets()) options.nets.push_back(named.name);
   monitor_.emplace(options, with_.comm, with_.files, with_.clock, with_.log);
+  monitor_->timer().on_enter(
+      [this](Phase phase) { with_.comm.recorder().set_phase(monitoring::phase_name(phase)); });
   saver_->attach(monitor_->metrics());
 }
 
@@ -209,7 +244,9 @@ void Training::open_folder() {
   if (is_new_) with_.log.open_file(paths_.log());
   static_cast<void>(on_rank_zero(with_.comm, [&]() -> std::string {
     write_atomically(with_.files, paths_.config(), config_toml(list_fields(config_)));
-    with_.files.remove_all(paths_.outcome());  // of an attempt before; this one writes its own
+    // Of an attempt before; this one writes its own.
+    with_.files.remove_all(paths_.outcome());
+    with_.files.remove_all(paths_.recorders());
     return "";
   }));
 }
@@ -376,6 +413,10 @@ void Training::finish_scheduled() {
   if (draws) draw();
   // Before the save: a run killed right after it goes on from there and must not lack this record.
   monitor_->record(step_, stopping_ || step_ == config_.train.steps);
+  if (saves || due(schedule().replica_steps)) {  // no save without: checkpoints hold what all share
+    check_replicas(*engine_, with_.comm, with_.log, schedule().replica_policy, step_,
+                   monitor_->metrics());
+  }
   if (saves) save();
   if (!is_slow) return;
   with_.comm.barrier({.label = "end of a slow section"});
@@ -471,12 +512,18 @@ ExitCode Training::finish(ExitCode code) {
 void Training::fail(const Error& error) noexcept {
   if (!monitor_) return;
   try {
+    // Now, before mpirun wakes a stopped rank to end it.
+    const std::string ranks =
+        error.exit_code() == ExitCode::kPeerLost
+            ? text("\n", explain_ranks(with_.files, paths_, with_.clock.unix_seconds()))
+            : "";
     monitor_->fail(step_);
     // The first rank to fail names the cause; what the others meet follows from it.
     if (with_.files.exists(paths_.outcome())) return;
+    if (!ranks.empty()) with_.log.warn(text("What the ranks are doing:", ranks));
     write_outcome(with_.files, paths_.outcome(),
                   outcome(Ending::kFailed, error.exit_code(),
-                          text("rank ", with_.comm.rank(), ": ", error.what())));
+                          text("rank ", with_.comm.rank(), ": ", error.what(), ranks)));
   } catch (const std::exception& problem) {  // the error itself is the one to tell
     with_.log.warn(text("Could not record how the run ended: ", problem.what()));
   }

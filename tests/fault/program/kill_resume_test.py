@@ -107,6 +107,20 @@ class KillAndResume(ProgramTest):
         result = job.end()
         self.assertEqual(result.code, 76, result)
         self.assertRegex(result.err, "waited .* for rank 1")
+        told = self.run_program("health", run).out
+        self.assertRegex(told, r"failed at step \d+ of 100000\nrank 0: .*waited .* for rank 1")
+        self.assertRegex(told, r"\nrank 1: (in|left) \w+\(.*\), call \d+.*, at \w+ since ")
+        self.assertRegex(told, r"\n(Waited for: rank 1, in|All ranks have entered) ")
+
+    def test_after_a_kill_the_files_tell_where_the_ranks_were(self):
+        run = self.folder / "lost"
+        job = self.start_training("ae", run, ranks=2, train__steps=100000, monitoring__steps=1)
+        self.wait_for_step(job, run, 3, 1)
+        os.kill(sorted(set(job.members()) - {job.pid})[1], signal.SIGKILL)
+        self.assertEqual(job.end().code, 137)
+        told = self.run_program("health", run)
+        self.assertEqual(told.code, 0, told)
+        self.assertRegex(told.out, r"ended without a word\nrank 0: .*call \d+.*\nrank 1: .*call \d+.*\n")
 
     def test_a_job_that_stood_still_goes_on(self):
         run = self.folder / "paused"

@@ -30,7 +30,7 @@ class CommandLine(ProgramTest):
         helps = self.help_of(())
         names = {path for path in helps if path}
         for expected in (("train",), ("data", "make"), ("data", "import"), ("data", "info"), ("data", "verify"), ("sample",),
-                         ("reconstruct",), ("compare",), ("checkpoint", "ls"), ("config", "print"), ("version",)):
+                         ("reconstruct",), ("compare",), ("checkpoint", "ls"), ("health",), ("config", "print"), ("version",)):
             self.assertIn(expected, names)
         for path, text in helps.items():
             self.assertIn("Usage:", text)

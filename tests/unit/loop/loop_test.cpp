@@ -12,6 +12,7 @@
 #include "tests/support/fake_clock.h"
 #include "tests/support/temporary_folder.h"
 #include "trainer/loop/outcome.h"
+#include "trainer/loop/replicas.h"
 #include "trainer/loop/run_folder.h"
 #include "trainer/loop/state.h"
 #include "trainer/loop/stop.h"
@@ -216,6 +217,69 @@ TEST(State, engine_comes_back_bit_for_bit_and_other_shapes_are_named) {
     EXPECT_THAT(message_of([&] { restore_engine(other.engine, loaded); }),
                 HasSubstr("G.from_latent.weight"));
   });
+}
+
+// Flips the lowest mantissa bit of one value.
+void flip_bit(at::Tensor tensor) {
+  auto* bits = static_cast<std::uint8_t*>(tensor.data_ptr());
+  bits[0] ^= 1U;
+}
+
+std::string bytes_of(engine::Engine& engine) {
+  std::string all;
+  for (const checkpoints::ReplicaPart& part : replica_parts(engine)) {
+    all.append(reinterpret_cast<const char*>(part.bytes.data()), part.bytes.size());
+  }
+  return all;
+}
+
+monitoring::MetricsOptions two_nets() {
+  monitoring::MetricsOptions options;
+  options.nets = {"G", "D"};
+  return options;
+}
+
+TEST(CheckReplicas, a_flipped_mantissa_bit_on_one_rank_is_healed_by_the_others) {
+  using monitoring::Family;
+  for (const std::size_t part : {0U, 3U, 9U}) {
+    comm::run_ranks(3, [&](comm::Comm& comm) {
+      NullLog log;
+      const test::FakeClock clock;
+      monitoring::Metrics metrics(two_nets(), clock);
+      TinyEngine one(comm);
+      const std::string before = bytes_of(one.engine);
+      check_replicas(one.engine, comm, log, ReplicaPolicy::kStop, 1, metrics);  // equal: no verdict
+      if (comm.rank() == 1) flip_bit(everything(one.engine).at(part));
+
+      check_replicas(one.engine, comm, log, ReplicaPolicy::kHeal, 2, metrics);
+
+      EXPECT_TRUE(bytes_of(one.engine) == before);
+      if (comm.rank() > 0) return;
+      EXPECT_EQ(metrics.value(Family::kReplicaChecks), 2);
+      EXPECT_EQ(metrics.value(Family::kReplicaDivergentRanks), 1);
+    });
+  }
+}
+
+TEST(CheckReplicas, without_a_majority_or_by_policy_the_run_ends_naming_rank_and_tensor) {
+  for (const int world : {2, 3}) {
+    comm::run_ranks(world, [&](comm::Comm& comm) {
+      NullLog log;
+      const test::FakeClock clock;
+      monitoring::Metrics metrics(two_nets(), clock);
+      TinyEngine one(comm);
+      const std::string name = one.engine.nets()[0]->weight_state()[0].name;
+      if (comm.rank() == 1) flip_bit(one.engine.nets()[0]->weight_state()[0].value);
+
+      const std::string said = message_of([&] {
+        check_replicas(one.engine, comm, log,
+                       world == 2 ? ReplicaPolicy::kHeal : ReplicaPolicy::kStop, 40, metrics);
+      });
+
+      EXPECT_THAT(said, HasSubstr("no longer equal at step 40: rank 1 differs"));
+      EXPECT_THAT(said, HasSubstr("first in " + name));
+    });
+  }
 }
 
 TEST(State, text_that_is_no_state_is_a_checkpoint_error) {
