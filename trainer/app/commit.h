@@ -1,5 +1,5 @@
-// The commit this program was built from; its source is written by every build (write_commit.cmake).
-// Thread safety: pure.
+// The commit this program was built from; its source is written by every build
+// (write_commit.cmake). Thread safety: pure.
 #pragma once
 
 #include <string>
