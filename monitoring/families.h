@@ -29,6 +29,7 @@ enum class Family : std::uint8_t {
   kStepDuration,
   kStepPhaseSeconds,
   kCollectives,
+  kCollectiveLastSequence,
   kAllreduceBytes,
   kDataQueueBatches,
   kDataQueueCapacity,

@@ -1,15 +1,18 @@
 #include "trainer/loop/checks.h"
 
+#include <thread>
+
 #include "launch/base/config_compare.h"
 #include "launch/base/config_listing.h"
 #include "launch/base/config_print.h"
 #include "launch/base/error.h"
 #include "launch/base/text.h"
+#include "launch/comm/call.h"
 #include "launch/comm/handshake.h"
 #include "trainer/loop/feed.h"
+#include "trainer/loop/together.h"
 
 namespace atelier::loop {
-
 void require_trainable(const RunConfig& config, const data::Dataset& dataset, int world) {
   if (config.train.batch % config.train.accumulation != 0) {
     throw ConfigError(text("train.batch is ", config.train.batch, ", which train.accumulation = ",
@@ -37,8 +40,43 @@ void require_same_run(comm::Comm& comm, const TrainRequest& request, const data:
   }
   items.push_back({"dataset id", dataset.id()});
   items.push_back({"run folder", request.run.string()});
-  items.push_back({"program version", request.build.version});
+  items.push_back({"program", request.build.version + " " + request.build.commit});
   comm::require_equal(comm, items);
+}
+
+void require_same_model(comm::Comm& comm, const objectives::Objective& objective) {
+  std::vector<comm::NamedText> items;
+  for (const objectives::NamedNet& named : objective.nets()) {
+    for (const auto& parameter : named.net->named_parameters()) {
+      items.push_back({text(named.name, ".", parameter.key()), text(parameter.value().sizes())});
+    }
+  }
+  comm::require_equal(comm, items);
+}
+
+void require_shared_folder(comm::Comm& comm, FileSystem& files, const RunPaths& paths,
+                           const std::string& identity, std::chrono::milliseconds delay) {
+  const auto sees_it = [&] {
+    try {
+      return files.exists(paths.identity()) && files.read(paths.identity()) == identity;
+    } catch (const IoError&) {  // replaced while it was read
+      return false;
+    }
+  };
+  const auto give_up = std::chrono::steady_clock::now() + delay;
+  while (!sees_it() && std::chrono::steady_clock::now() < give_up) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  std::vector<int> blind;
+  const std::vector<std::string> seen = gather_texts(comm, sees_it() ? "yes" : "no");
+  for (std::size_t rank = 0; rank < seen.size(); ++rank) {
+    if (seen[rank] == "no") blind.push_back(static_cast<int>(rank));
+  }
+  if (blind.empty()) return;
+  throw RefusedError(
+      text("The run folder '", paths.folder.string(), "' that rank 0 writes to is not ", "what ",
+           comm::name_ranks(blind), " see there."),
+      "Name a --run on a file system that all hosts share.");
 }
 
 void require_compatible(const RunState& state, const TrainRequest& request,

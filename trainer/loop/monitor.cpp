@@ -99,6 +99,7 @@ double Monitor::finish_step(const engine::StepReport& report, std::int64_t step,
                  {found.net, tensor_name(found.suspect)});
   }
   metrics_.set_total(Family::kCollectives, static_cast<double>(comm_->sequence()));
+  metrics_.set(Family::kCollectiveLastSequence, static_cast<double>(comm_->sequence()));
   metrics_.add(Family::kAllreduceBytes, static_cast<double>(report.reduced_bytes));
   const monitoring::PhaseDurations phases = timer_.lap();
   metrics_.finish_step({.step = step, .epoch = epoch, .samples = local_images, .phases = phases});

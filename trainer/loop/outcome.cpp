@@ -78,6 +78,15 @@ Outcome read_outcome(FileSystem& files, const Path& path) {
   }
 }
 
+bool has_finished(FileSystem& files, const Path& path) {
+  if (!files.exists(path)) return false;
+  try {
+    return read_outcome(files, path).ending == Ending::kFinished;
+  } catch (const DataError&) {
+    return false;
+  }
+}
+
 std::string summary(const Outcome& outcome, const std::string& folder) {
   std::string line =
       text(outcome.ending == Ending::kFinished ? "Finished" : "Stopped", " at step ", outcome.step,

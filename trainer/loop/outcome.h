@@ -42,6 +42,9 @@ void write_outcome(FileSystem& files, const Path& path, const Outcome& outcome);
 /// Throws: IoError; DataError when it is not an outcome.
 [[nodiscard]] Outcome read_outcome(FileSystem& files, const Path& path);
 
+/// Whether it says so; an outcome that is missing or cannot be read says nothing. Throws: IoError.
+[[nodiscard]] bool has_finished(FileSystem& files, const Path& path);
+
 /// "finished", "stopped", "failed".
 [[nodiscard]] std::string name_of(Ending ending);
 

@@ -15,6 +15,7 @@
 #include "launch/base/hash.h"
 #include "launch/base/text.h"
 #include "launch/comm/flight_recorder.h"
+#include "launch/comm/self_test.h"
 #include "launch/comm/watchdog.h"
 #include "trainer/engine/engine.h"
 #include "trainer/loop/checks.h"
@@ -144,6 +145,7 @@ Training::Training(const TrainRequest& request, const Services& services)
   require_trainable(config_, dataset_, with_.comm.world());
   objective_ = objectives::make_objective(config_.model, config_.objective, geometry_,
                                           static_cast<std::uint64_t>(config_.train.seed));
+  require_same_model(with_.comm, *objective_);
 }
 
 ExitCode Training::run() {
@@ -231,8 +233,7 @@ void Training::check_folder() {
   }));
   // What is told from here on belongs into the log of a run that exists.
   is_new_ = !with_.files.exists(paths_.identity());
-  finished_ = with_.files.exists(paths_.outcome()) &&
-              read_outcome(with_.files, paths_.outcome()).ending == Ending::kFinished;
+  finished_ = has_finished(with_.files, paths_.outcome());
   if (!is_new_) with_.log.open_file(paths_.log());
 }
 
@@ -241,6 +242,7 @@ void Training::open_folder() {
   const std::string identity = on_rank_zero(
       with_.comm, [&] { return to_json(open_run_folder(with_.files, with_.clock, paths_)); });
   identity_ = parse_identity(identity, paths_.identity().string());
+  require_shared_folder(with_.comm, with_.files, paths_, identity);
   if (is_new_) with_.log.open_file(paths_.log());
   static_cast<void>(on_rank_zero(with_.comm, [&]() -> std::string {
     write_atomically(with_.files, paths_.config(), config_toml(list_fields(config_)));
@@ -304,7 +306,14 @@ void Training::choose_precision() {
 }
 
 void Training::announce() {
+  const comm::SelfTest test = comm::self_test(with_.comm);
   if (with_.comm.rank() != 0) return;
+  if (with_.comm.world() > 1) {
+    with_.log.info(text("Ranks sum ", human_bytes(test.large_bytes), " at ",
+                        fixed(test.bytes_per_second * 1e-9, 1), " GB/s, one number in ",
+                        fixed(test.latency_seconds * 1e6, 1), " us (", with_.comm.backend(), ", ",
+                        with_.comm.hosts(), with_.comm.hosts() == 1 ? " host)." : " hosts)."));
+  }
   std::string nets;
   for (const auto& net : engine_->nets()) {
     nets += text(nets.empty() ? "" : ", ", net->name(), " ", human_count(net->flat().parameters()),

@@ -11,6 +11,7 @@
 #include "launch/comm/thread_comm.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/temporary_folder.h"
+#include "trainer/loop/checks.h"
 #include "trainer/loop/outcome.h"
 #include "trainer/loop/replicas.h"
 #include "trainer/loop/run_folder.h"
@@ -148,6 +149,27 @@ TEST(Outcome, reads_back_and_keeps_what_is_not_finite) {
   EXPECT_THAT(summary(read, "runs/x"), HasSubstr("320 images/s"));
 }
 
+TEST(Outcome, of_a_failed_run_tells_why_and_none_or_garbage_is_not_finished) {
+  LocalFileSystem files;
+  const test::TemporaryFolder folder;
+  const Path path = folder.path() / "outcome.json";
+  EXPECT_FALSE(has_finished(files, path));
+  Outcome outcome;
+  outcome.ending = Ending::kFailed;
+  outcome.exit_code = 76;
+  outcome.error = "rank 0: it waited\nWaited for: rank 1";
+  write_outcome(files, path, outcome);
+  EXPECT_FALSE(has_finished(files, path));
+  EXPECT_EQ(read_outcome(files, path).error, outcome.error);
+  EXPECT_EQ(read_outcome(files, path).exit_code, 76);
+
+  outcome.ending = Ending::kFinished;
+  write_outcome(files, path, outcome);
+  EXPECT_TRUE(has_finished(files, path));
+  write_atomically(files, path, "{\"status\": \"fini");
+  EXPECT_FALSE(has_finished(files, path));
+}
+
 TEST(StopSignals, each_signal_is_seen_and_the_old_handlers_come_back) {
   for (const int signal : {SIGUSR2, SIGTERM, SIGINT}) {
     const StopSignals stop;
@@ -216,6 +238,40 @@ TEST(State, engine_comes_back_bit_for_bit_and_other_shapes_are_named) {
     TinyEngine other(comm, 5);
     EXPECT_THAT(message_of([&] { restore_engine(other.engine, loaded); }),
                 HasSubstr("G.from_latent.weight"));
+  });
+}
+
+TEST(Checks, ranks_that_built_other_nets_are_named_with_the_tensor) {
+  comm::run_ranks(3, [](comm::Comm& comm) {
+    const auto of_latent = [](std::int64_t latent) {
+      return objectives::make_objective(
+          {.family = objectives::Family::kGan, .width = 4, .latent = latent}, {},
+          {.channels = 1, .height = 16, .width = 16}, 1);
+    };
+    EXPECT_NO_THROW(require_same_model(comm, *of_latent(4)));
+
+    const std::string said =
+        message_of([&] { require_same_model(comm, *of_latent(comm.rank() == 1 ? 5 : 6)); });
+
+    EXPECT_THAT(said, HasSubstr("rank 1 has G.from_latent.weight"));
+  });
+}
+
+TEST(Checks, a_rank_that_sees_another_folder_is_named) {
+  const test::TemporaryFolder shared;
+  const test::TemporaryFolder own;
+  comm::run_ranks(3, [&](comm::Comm& comm) {
+    LocalFileSystem files;
+    const std::string identity = to_json(RunIdentity{.run_id = "gan-1", .attempt = 2});
+    const RunPaths paths{comm.rank() == 2 ? own.path() : shared.path()};
+    if (comm.rank() == 0) write_atomically(files, paths.identity(), identity);
+    comm.barrier();
+
+    const std::string said = message_of([&] {
+      require_shared_folder(comm, files, paths, identity, std::chrono::milliseconds(50));
+    });
+    EXPECT_THAT(said, HasSubstr("not what rank 2 see"));
+    EXPECT_NO_THROW(require_shared_folder(comm, files, RunPaths{shared.path()}, identity));
   });
 }
 
