@@ -181,10 +181,6 @@ void Store::set_aside_after(std::int64_t step) {
   }
 }
 
-bool Store::is_checkpoint(const Path& path) const {
-  return files_.exists(path) && files_.exists(path / kManifestName);
-}
-
 bool Store::has_quarantine() const {
   const Path path = policy_.directory / kQuarantine;
   return files_.exists(path) && !files_.list(path).empty();

@@ -85,8 +85,10 @@ class Store {
   /// retention nor a later resume may take them for its newest. Throws: IoError.
   void set_aside_after(std::int64_t step);
 
-  /// True when `path` looks like a checkpoint: a folder with a manifest.
-  [[nodiscard]] bool is_checkpoint(const Path& path) const;
+  /// As the free function, in the files of this store.
+  [[nodiscard]] bool is_checkpoint(const Path& path) const {
+    return checkpoints::is_checkpoint(files_, path);
+  }
   /// True when `quarantine/` holds something.
   [[nodiscard]] bool has_quarantine() const;
   [[nodiscard]] const Policy& policy() const { return policy_; }

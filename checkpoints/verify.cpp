@@ -138,6 +138,10 @@ VerifyReport verify(FileSystem& files, const Path& directory) {
   return report;
 }
 
+bool is_checkpoint(FileSystem& files, const Path& path) {
+  return files.exists(path) && files.exists(path / kManifestName);
+}
+
 std::string step_name(std::int64_t step) {
   const std::string digits = text(step);
   const std::size_t zeros = digits.size() < kStepDigits ? kStepDigits - digits.size() : 0;

@@ -49,6 +49,9 @@ struct VerifyReport {
 /// content or files that cannot be read.
 [[nodiscard]] VerifyReport verify(FileSystem& files, const Path& directory);
 
+/// True when `path` looks like a checkpoint: a folder with a manifest. Throws: IoError.
+[[nodiscard]] bool is_checkpoint(FileSystem& files, const Path& path);
+
 /// "step-0000012000".
 [[nodiscard]] std::string step_name(std::int64_t step);
 /// The step of such a name; -1 for any other name.

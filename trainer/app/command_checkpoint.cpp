@@ -17,7 +17,7 @@ struct Options {
 
 // A mistyped path is a mistake, not damage.
 void require_checkpoint(const std::string& path, Context& context) {
-  if (context.files.exists(Path(path) / checkpoints::kManifestName)) return;
+  if (checkpoints::is_checkpoint(context.files, path)) return;
   throw ConfigError(
       text("'", path, "' is no checkpoint: it holds no ", checkpoints::kManifestName, "."),
       "Name a folder below RUN/checkpoints; `atelier checkpoint ls RUN` lists them.");

@@ -33,9 +33,9 @@ checkpoints::Loaded newest_good(FileSystem& files, Log& log, const Path& run) {
 }  // namespace
 
 Model load_model(FileSystem& files, Log& log, const Path& path) {
-  const bool is_checkpoint = files.exists(path / checkpoints::kManifestName);
-  const checkpoints::Loaded loaded =
-      is_checkpoint ? checkpoints::read_checkpoint(files, path) : newest_good(files, log, path);
+  const checkpoints::Loaded loaded = checkpoints::is_checkpoint(files, path)
+                                         ? checkpoints::read_checkpoint(files, path)
+                                         : newest_good(files, log, path);
   const std::string label = (loaded.directory / checkpoints::kStateName).string();
   Model model{.checkpoint = loaded.directory,
               .state = loop::parse_state(loaded.state_json, label),

@@ -4,6 +4,7 @@
 #include "data/dataset.h"
 #include "launch/base/text.h"
 #include "trainer/loop/checks.h"
+#include "trainer/loop/feed.h"
 #include "trainer/loop/run_folder.h"
 #include "trainer/loop/training.h"
 #include "trainer/objectives/registry.h"
@@ -36,10 +37,9 @@ std::string plan(const TrainRequest& request, FileSystem& files, int world) {
   require_trainable(request.config, dataset, world);
   const data::ImageShape& shape = dataset.shape();
   const RunConfig& config = request.config;
-  const auto objective = objectives::make_objective(
-      config.model, config.objective,
-      {.channels = shape.channels, .height = shape.height, .width = shape.width},
-      static_cast<std::uint64_t>(config.train.seed));
+  const auto objective =
+      objectives::make_objective(config.model, config.objective, geometry_of(dataset),
+                                 static_cast<std::uint64_t>(config.train.seed));
   const std::uint64_t width = config.train.precision == engine::Precision::kFloat64 ? 8 : 4;
   std::uint64_t state_bytes = 0;
   std::uint64_t checkpoint_bytes = 0;

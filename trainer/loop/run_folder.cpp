@@ -95,12 +95,17 @@ void check_run_folder(FileSystem& files, const RunPaths& paths, const ResumeChoi
 std::string explain_ranks(FileSystem& files, const RunPaths& paths, double now) {
   if (!files.exists(paths.recorders())) return "";
   std::vector<comm::RankTrace> traces;
+  std::string unreadable;
   for (const std::string& name : files.list(paths.recorders())) {
-    traces.push_back(comm::read_trace(files, paths.recorders() / name));
+    try {
+      traces.push_back(comm::read_trace(files, paths.recorders() / name));
+    } catch (const Error& error) {  // the others' tell all the same
+      unreadable += text(error.what(), "\n");
+    }
   }
   std::sort(traces.begin(), traces.end(),
             [](const auto& left, const auto& right) { return left.rank < right.rank; });
-  return comm::explain(traces, now);
+  return unreadable + comm::explain(traces, now);
 }
 
 RunIdentity open_run_folder(FileSystem& files, const Clock& clock, const RunPaths& paths) {

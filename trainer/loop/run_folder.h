@@ -53,7 +53,7 @@ void check_run_folder(FileSystem& files, const RunPaths& paths, const ResumeChoi
                       const std::string& command);
 
 /// What each rank is doing, and who waits for whom, from the recorders' files; `now` in unix
-/// seconds. Empty when there are no files. Throws: IoError, DataError.
+/// seconds. A file that cannot be read is told as well. Empty when there are none. Throws: IoError.
 [[nodiscard]] std::string explain_ranks(FileSystem& files, const RunPaths& paths, double now);
 
 /// Creates the folder, or opens it for one more attempt. Requires: check_run_folder passed.

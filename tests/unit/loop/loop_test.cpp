@@ -8,6 +8,7 @@
 
 #include "checkpoints/store.h"
 #include "launch/base/error.h"
+#include "launch/comm/flight_recorder.h"
 #include "launch/comm/thread_comm.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/temporary_folder.h"
@@ -124,6 +125,22 @@ TEST(Together, texts_of_any_length_reach_every_rank) {
   });
 
   EXPECT_EQ(right, 3);
+}
+
+TEST(ExplainRanks, a_damaged_file_is_told_and_the_others_still_tell) {
+  LocalFileSystem files;
+  const test::TemporaryFolder folder;
+  const RunPaths paths{folder.path()};
+  EXPECT_EQ(explain_ranks(files, paths, 0), "");
+  comm::FlightRecorder recorder(1, 2);
+  recorder.open_file(paths.recorder(1));
+  recorder.enter({.sequence = 7});
+  write_atomically(files, paths.recorder(0), "torn");
+
+  const std::string said = explain_ranks(files, paths, 0);
+
+  EXPECT_THAT(said, HasSubstr("rank-0' is no recorder's file"));
+  EXPECT_THAT(said, HasSubstr("Waited for: rank 0, in barrier(), call 7."));
 }
 
 TEST(Outcome, reads_back_and_keeps_what_is_not_finite) {
