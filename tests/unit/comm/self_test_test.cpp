@@ -47,7 +47,7 @@ class Corrupting final : public Comm {
 };
 
 TEST(SelfTest, passes_and_measures) {
-  for (const int world : {1, 2, 3, 9}) {
+  for (const int world : {1, 8}) {
     run_ranks(world, [](Comm& comm) {
       const SelfTest result = self_test(comm);
       EXPECT_GT(result.latency_seconds, 0);
