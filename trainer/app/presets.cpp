@@ -103,6 +103,28 @@ decay = "linear"
 decay_from = 0.6
 )";
 
+// Width 64, 100 latents, the loss and Adam's constants are those of PyTorch's DCGAN example.
+constexpr std::string_view kDcgan64 = R"(
+[model]
+family = "gan"
+architecture = "dcgan"
+normalization = "batch"
+width = 64
+latent = 100
+[train]
+steps = 25000
+batch = 128
+[objective]
+gan_loss = "non-saturating"
+gamma = 0.0
+[optimizer]
+learning_rate = 2e-4
+beta1 = 0.5
+beta2 = 0.999
+warmup_images = 0
+decay = "constant"
+)";
+
 }  // namespace
 
 const std::vector<Preset>& presets() {
@@ -113,6 +135,8 @@ const std::vector<Preset>& presets() {
       {"ae-64", "autoencoder for images of about 64 pixels, 256 latent dimensions", kAe64},
       {"vae-64", "variational autoencoder, 256 latent dimensions", kVae64},
       {"gan-64", "relativistic GAN with R1 and R2, one level deeper", kGan64},
+      {"dcgan-64", "DCGAN with batch normalisation for images of 64 pixels, as PyTorch's example",
+       kDcgan64},
   };
   return all;
 }

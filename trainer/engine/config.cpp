@@ -28,6 +28,10 @@ void describe(ConfigFields& fields, TrainConfig& config) {
                  {"bf16", Precision::kBFloat16},
                  {"fp64", Precision::kFloat64}},
                 {"auto measures fp32 and bf16 at the first start and stores the faster"});
+  fields.choice(
+      "train.batch_norm", config.batch_norm,
+      {{"sync", BatchStatistics::kSync}, {"local", BatchStatistics::kLocal}},
+      {"sync: statistics over all ranks; local: each rank's own, the running ones rank 0's"});
   fields.boolean("train.deterministic", config.deterministic,
                  {"pins every choice that is otherwise measured, so that reruns are byte-equal"});
   fields.integer("train.threads", config.threads, {1, 1024},

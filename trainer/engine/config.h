@@ -16,6 +16,9 @@ enum class Precision : std::uint8_t {
   kFloat64,   ///< for tests that compare world sizes
 };
 
+/// Whose images batch normalisation takes its statistics from.
+enum class BatchStatistics : std::uint8_t { kSync, kLocal };
+
 enum class Decay : std::uint8_t { kConstant, kLinear, kCosine };
 
 struct TrainConfig {
@@ -24,6 +27,7 @@ struct TrainConfig {
   std::int64_t accumulation = 1;  ///< parts of equal size that pass through the nets in turn
   std::int64_t seed = 0;
   Precision precision = Precision::kAuto;
+  BatchStatistics batch_norm = BatchStatistics::kSync;
   bool deterministic = false;
   std::int64_t threads = 1;      ///< compute threads of each rank
   std::int64_t skip_budget = 5;  ///< steps without an update, for values that are not finite

@@ -7,6 +7,7 @@
 #include "launch/base/error.h"
 #include "launch/base/text.h"
 #include "trainer/engine/autocast.h"
+#include "trainer/networks/batch_norm.h"
 #include "trainer/parallel/tensor_buffer.h"
 
 namespace atelier::engine {
@@ -45,16 +46,21 @@ double StepInput::images() const {
 }
 
 Engine::Engine(objectives::Objective& objective, comm::Comm& comm, const OptimizerConfig& optimizer,
-               Precision precision)
+               Precision precision, BatchStatistics statistics)
     : objective_(&objective),
       comm_(&comm),
       batch_(comm),
       optimizer_(optimizer),
-      precision_(precision) {
+      precision_(precision),
+      statistics_(statistics) {
   ATELIER_CHECK(precision != Precision::kAuto, "auto is resolved by choose_precision");
   for (const objectives::NamedNet& named : objective.nets()) {
     nets_.push_back(std::make_unique<TrainedNet>(named, type(), comm, optimizer));
+    const bool over_all_ranks = statistics == BatchStatistics::kSync;
+    batch_norms_ |=
+        networks::share_batch_statistics(*named.net, over_all_ranks ? &batch_ : nullptr) > 0;
   }
+  set_training(false);
 }
 
 at::ScalarType Engine::type() const {
@@ -77,12 +83,38 @@ TrainedNet& Engine::net(const std::string& name) {
 
 StepReport Engine::step(const StepInput& input, const StageListener& listener) {
   StepReport report;
+  set_training(true);
   for (const objectives::Phase& phase : objective_->phases()) {
     run_phase(phase, input, listener, report);
   }
+  set_training(false);
   listener(Stage::kMetrics);
+  settle_statistics();
   reduce_scalars(input, report);
   return report;
+}
+
+void Engine::settle_statistics() {
+  const bool differ = batch_norms_ && statistics_ == BatchStatistics::kLocal && comm_->world() > 1;
+  for (const auto& net : nets_) {
+    if (differ) {
+      comm_->broadcast(parallel::buffer_of(net->flat().frozen()), 0,
+                       {.label = "running statistics"});
+    }
+    net->copy_frozen_to_average();
+  }
+}
+
+void Engine::set_training(bool training) {
+  for (const objectives::NamedNet& named : objective_->nets()) named.net->train(training);
+}
+
+// A phase differentiates with respect to its own net only: the others' weight gradients would be
+// computed and thrown away. But some keep the graph of another net's outputs for later.
+void Engine::require_gradients(const objectives::Phase& phase) {
+  for (const auto& net : nets_) {
+    net->flat().require_gradients(net->name() == phase.net || net->name() == phase.graph_of);
+  }
 }
 
 objectives::Losses Engine::differentiate(const objectives::Phase& phase, const MicroBatch& batch,
@@ -110,9 +142,9 @@ void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
                        const StageListener& listener, StepReport& report) {
   ATELIER_CHECK(!input.micro_batches.empty(), "a step has images");
   TrainedNet& trained = net(phase.net);
-  // A phase differentiates with respect to its own net only: the others' weight gradients would be
-  // computed and thrown away.
-  for (const auto& other : nets_) other->flat().require_gradients(other.get() == &trained);
+  require_gradients(phase);
+  std::vector<at::Tensor> frozen_before;
+  for (const auto& each : nets_) frozen_before.push_back(each->flat().frozen().clone());
   trained.gradients().begin();
   std::vector<objectives::Losses> losses;
   const double share = 1.0 / static_cast<double>(input.micro_batches.size());
@@ -137,6 +169,10 @@ void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
     // The sum over ranks is the same everywhere, so every rank comes to this verdict alone.
     report.updated = false;
     report.non_finite.push_back(explain(phase, input));
+    // Running statistics have seen what was not finite.
+    for (std::size_t i = 0; i < nets_.size(); ++i) {
+      nets_[i]->flat().frozen().copy_(frozen_before[i]);
+    }
   }
   listener(Stage::kMetrics);
   record_terms(phase, losses, report);

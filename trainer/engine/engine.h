@@ -67,9 +67,10 @@ struct StepInput {
 
 class Engine {
  public:
+  /// Outside of a step the nets are in evaluation mode: batch normalisation uses what it has seen.
   /// Lifetime: `objective` and `comm` outlive the engine.
   Engine(objectives::Objective& objective, comm::Comm& comm, const OptimizerConfig& optimizer,
-         Precision precision);
+         Precision precision, BatchStatistics statistics = BatchStatistics::kSync);
 
   /// One step. A phase whose loss or gradient is not finite on any rank changes no weight.
   /// Collective: all ranks. Throws: CommError.
@@ -92,6 +93,10 @@ class Engine {
   /// Computes the phase once more, on this rank alone. Collective: all ranks (batch statistics).
   [[nodiscard]] Finding search(const objectives::Phase& phase, const StepInput& input);
   [[nodiscard]] NonFinite explain(const objectives::Phase& phase, const StepInput& input);
+  void set_training(bool training);
+  /// Running statistics: equal on all ranks, and the averages' too. Collective: all ranks.
+  void settle_statistics();
+  void require_gradients(const objectives::Phase& phase);
   void run_phase(const objectives::Phase& phase, const StepInput& input,
                  const StageListener& listener, StepReport& report);
   void reduce_scalars(const StepInput& input, StepReport& report);
@@ -101,6 +106,8 @@ class Engine {
   parallel::BatchReducer batch_;
   OptimizerConfig optimizer_;
   Precision precision_;
+  BatchStatistics statistics_;
+  bool batch_norms_ = false;  ///< some net has one
   std::vector<std::unique_ptr<TrainedNet>> nets_;
 };
 

@@ -52,7 +52,7 @@ FlatParameters::FlatParameters(networks::Net& net, at::ScalarType type, comm::Co
 
 std::int64_t FlatParameters::parameters() const {
   std::int64_t count = 0;
-  for (const at::Tensor& parameter : parameters_) count += parameter.numel();
+  for (std::size_t i = 0; i < trained_slots_; ++i) count += parameters_[i].numel();
   return count;
 }
 

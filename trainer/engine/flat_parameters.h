@@ -37,11 +37,15 @@ class FlatParameters {
   [[nodiscard]] const at::Tensor& gradients() const { return gradients_; }
   /// The weights that are not frozen: the first part of weights().
   [[nodiscard]] at::Tensor trained() const { return weights_.narrow(0, 0, gradients_.numel()); }
+  /// Those that are: the last part. Running statistics of normalisations lie there.
+  [[nodiscard]] at::Tensor frozen() const {
+    return weights_.narrow(0, gradients_.numel(), weights_.numel() - gradients_.numel());
+  }
   /// Trained ones first, each group in the order of the module tree.
   [[nodiscard]] const std::vector<Slot>& slots() const { return slots_; }
   [[nodiscard]] std::size_t trained_slots() const { return trained_slots_; }
   [[nodiscard]] at::Tensor& parameter(std::size_t slot) { return parameters_[slot]; }
-  [[nodiscard]] std::int64_t parameters() const;
+  [[nodiscard]] std::int64_t parameters() const;  ///< trained ones
 
   /// The part of `flat` that `slot` names, in the parameter's own shape. `flat` has this layout.
   [[nodiscard]] static at::Tensor view(const at::Tensor& flat, const Slot& slot);

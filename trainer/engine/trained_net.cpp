@@ -24,6 +24,11 @@ void TrainedNet::update(double learning_rate, double gradient_norm, double avera
                       .average_decay = average_decay});
 }
 
+void TrainedNet::copy_frozen_to_average() {
+  if (!averaged() || flat_.frozen().numel() == 0) return;
+  average_.narrow(0, flat_.trained().numel(), flat_.frozen().numel()).copy_(flat_.frozen());
+}
+
 std::vector<StateTensor> TrainedNet::named_views(const at::Tensor& flat, const std::string& prefix,
                                                  std::size_t slots) const {
   std::vector<StateTensor> views;

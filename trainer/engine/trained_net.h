@@ -40,6 +40,8 @@ class TrainedNet {
   /// One step with the gradients now in the flat buffer, whose norm is `gradient_norm`: clips,
   /// updates the weights and moves the average, which keeps `average_decay` of itself.
   void update(double learning_rate, double gradient_norm, double average_decay);
+  /// The average has no running statistics of its own: it takes those of the weights.
+  void copy_frozen_to_average();
 
   [[nodiscard]] std::vector<StateTensor> weight_state() const;
   [[nodiscard]] std::vector<StateTensor> average_state() const;  ///< empty unless averaged

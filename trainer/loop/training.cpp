@@ -152,7 +152,8 @@ ExitCode Training::run() {
   check_folder();
   const bool automatic = config_.train.precision == Precision::kAuto;
   engine_.emplace(*objective_, with_.comm, config_.optimizer,
-                  automatic ? Precision::kFloat32 : config_.train.precision);
+                  automatic ? Precision::kFloat32 : config_.train.precision,
+                  config_.train.batch_norm);
   saver_.emplace(with_.files, with_.log, paths_, config_.schedule, with_.comm);
   resume();
   evaluation_.emplace(*engine_, with_.comm, dataset_,

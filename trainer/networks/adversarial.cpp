@@ -1,53 +1,55 @@
 #include "trainer/networks/adversarial.h"
 
-#include "trainer/networks/sampling.h"
-
 namespace atelier::networks {
 namespace {
 
-constexpr double kSlope = 0.2;
+Style without_spectral_norm(Style style) {
+  style.spectral_norm = false;
+  return style;
+}
+
+InitialWeights initial_weights_of(Architecture architecture) {
+  return architecture == Architecture::kDcgan ? InitialWeights::kNormal
+                                              : InitialWeights::kUniformByFanIn;
+}
 
 }  // namespace
 
-Generator::Generator(const Geometry& geometry, std::int64_t width, std::int64_t latent)
-    : base_channels_(channels_at(width, geometry.halvings())),
-      base_height_(geometry.base_height()),
-      base_width_(geometry.base_width()) {
-  from_latent_ = register_module(
-      "from_latent", torch::nn::Linear(latent, base_channels_ * base_height_ * base_width_));
-  convolutions_ = register_module("convolutions", doubling_convolutions(geometry, width));
-}
+Generator::Generator(const Geometry& geometry, std::int64_t width, std::int64_t latent,
+                     const Style& style)
+    : DoublingNet(
+          geometry, width, latent, without_spectral_norm(style),
+          style.architecture == Architecture::kDcgan ? Activation::kRelu : Activation::kLeakyRelu),
+      architecture_(style.architecture) {}
 
 at::Tensor Generator::forward(const at::Tensor& z_NZ) {
-  at::Tensor x = to_base(from_latent_->forward(z_NZ), base_channels_, base_height_, base_width_);
-  for (const auto& layer : *convolutions_) {
-    x = layer->as<torch::nn::ConvTranspose2d>()->forward(torch::leaky_relu(x, kSlope));
-  }
-  return x;
+  const at::Tensor x = DoublingNet::forward(z_NZ);
+  return architecture_ == Architecture::kDcgan ? torch::tanh(x) : x;
 }
 
-Discriminator::Discriminator(const Geometry& geometry, std::int64_t width)
-    : convolutions_(register_module("convolutions", halving_convolutions(geometry, width))) {
-  const std::int64_t features =
-      channels_at(width, geometry.halvings()) * geometry.base_height() * geometry.base_width();
-  // No bias: the loss takes differences of logits, so its gradient would be round-off, which Adam
-  // turns into steps of full size.
-  to_logit_ = register_module("to_logit",
-                              torch::nn::Linear(torch::nn::LinearOptions(features, 1).bias(false)));
+InitialWeights Generator::initial_weights() const { return initial_weights_of(architecture_); }
+
+Discriminator::Discriminator(const Geometry& geometry, std::int64_t width, const Style& style)
+    : HalvingNet(geometry, width, style, Activation::kLeakyRelu),
+      architecture_(style.architecture) {
+  // No bias: a loss of differences of logits has no gradient for it but round-off, which Adam turns
+  // into steps of full size; and DCGAN has none.
+  to_logit_ = register_module(
+      "to_logit", torch::nn::Linear(torch::nn::LinearOptions(feature_count(), 1).bias(false)));
+  if (style.spectral_norm) {
+    logit_norm_ = register_module("logit_norm", std::make_shared<SpectralNorm>(1));
+  }
 }
 
-at::Tensor Discriminator::features(const at::Tensor& x_NCHW) {
-  at::Tensor x = x_NCHW;
-  for (const auto& layer : *convolutions_) {
-    x = torch::leaky_relu(layer->as<torch::nn::Conv2d>()->forward(x), kSlope);
-  }
-  return from_base(x);
-}
+at::Tensor Discriminator::features(const at::Tensor& x_NCHW) { return halve(x_NCHW); }
 
 at::Tensor Discriminator::logits(const at::Tensor& features_NF) {
-  return to_logit_->forward(features_NF).squeeze(1);
+  const at::Tensor& weight = to_logit_->weight;
+  return torch::linear(features_NF, logit_norm_ ? logit_norm_->forward(weight) : weight).squeeze(1);
 }
 
 at::Tensor Discriminator::forward(const at::Tensor& x_NCHW) { return logits(features(x_NCHW)); }
+
+InitialWeights Discriminator::initial_weights() const { return initial_weights_of(architecture_); }
 
 }  // namespace atelier::networks

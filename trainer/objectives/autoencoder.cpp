@@ -8,10 +8,11 @@ namespace {
 class Autoencoder final : public networks::Net {
  public:
   Autoencoder(const networks::Geometry& geometry, const ModelConfig& model)
-      : encoder_(register_module(
-            "encoder", std::make_shared<networks::Encoder>(geometry, model.width, model.latent))),
-        decoder_(register_module(
-            "decoder", std::make_shared<networks::Decoder>(geometry, model.width, model.latent))) {}
+      : encoder_(register_module("encoder", std::make_shared<networks::Encoder>(
+                                                geometry, model.width, model.latent, model.style))),
+        decoder_(
+            register_module("decoder", std::make_shared<networks::Decoder>(
+                                           geometry, model.width, model.latent, model.style))) {}
 
   [[nodiscard]] at::Tensor forward(const at::Tensor& x_NCHW) override {
     return decode(encode(x_NCHW));

@@ -23,7 +23,8 @@ namespace atelier::objectives {
 
 /// Relativistic pairing GAN with R1 and R2 (Huang et al. 2024, eq. 2 and 5; Mescheder et al. 2018).
 /// Phase D, terms: adversarial, r1, r2 (mean squared gradient norms, every k-th step).
-/// Phase G, terms: adversarial. Pairs are by slot.
+/// Phase G, terms: adversarial. Pairs are by slot. Or, by objective.gan_loss, the non-saturating
+/// GAN of Goodfellow et al. 2014, with the same penalties.
 [[nodiscard]] std::unique_ptr<Objective> make_gan(const ModelConfig& model,
                                                   const ObjectiveConfig& objective,
                                                   const networks::Geometry& geometry);

@@ -43,6 +43,8 @@ struct Phase {
   std::string net;                 ///< the net that is trained
   int image_stream = 0;            ///< which independent stream of real images feeds it
   std::vector<std::string> terms;  ///< the loss terms it can report
+  /// Another net whose outputs keep their graph, for a later phase of the step; may be empty.
+  std::string graph_of = {};
 };
 
 struct LossTerm {

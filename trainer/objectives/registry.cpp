@@ -27,7 +27,10 @@ std::unique_ptr<Objective> make_objective(const ModelConfig& model,
   geometry.validate();
   auto made = build(model, objective, geometry);
   std::uint64_t index = 0;
-  for (const NamedNet& named : made->nets()) networks::initialize(*named.net, seed, index++);
+  for (const NamedNet& named : made->nets()) {
+    networks::initialize(*named.net, seed, index++);
+    named.net->eval();
+  }
   return made;
 }
 

@@ -15,10 +15,12 @@ constexpr double kTiny = 1e-10;  // keeps the logarithm finite on images reprodu
 class Variational final : public networks::Net {
  public:
   Variational(const networks::Geometry& geometry, const ModelConfig& model)
-      : encoder_(register_module("encoder", std::make_shared<networks::Encoder>(
-                                                geometry, model.width, 2 * model.latent))),
-        decoder_(register_module(
-            "decoder", std::make_shared<networks::Decoder>(geometry, model.width, model.latent))) {}
+      : encoder_(
+            register_module("encoder", std::make_shared<networks::Encoder>(
+                                           geometry, model.width, 2 * model.latent, model.style))),
+        decoder_(
+            register_module("decoder", std::make_shared<networks::Decoder>(
+                                           geometry, model.width, model.latent, model.style))) {}
 
   /// Reconstruction from the mean code.
   [[nodiscard]] at::Tensor forward(const at::Tensor& x_NCHW) override {

@@ -32,6 +32,13 @@ at::Tensor BatchReducer::sum(const at::Tensor& local) const {
   return AllReduceSum::apply(local, reinterpret_cast<std::int64_t>(comm_));
 }
 
+at::Tensor BatchReducer::gather(const at::Tensor& local) const {
+  const torch::NoGradGuard no_grad;
+  at::Tensor all = local.new_empty({comm_->world(), local.numel()});
+  comm_->all_gather(buffer_of(local), buffer_of(all), {.label = "batch statistics"});
+  return all;
+}
+
 at::Tensor BatchReducer::share(const at::Tensor& replicated) const {
   return comm_->world() == 1 ? replicated : replicated / comm_->world();
 }

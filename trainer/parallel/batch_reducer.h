@@ -20,6 +20,10 @@ class BatchReducer {
   /// Shapes: any, equal on all ranks. Collective: all ranks, forward and backward.
   [[nodiscard]] at::Tensor sum(const at::Tensor& local) const;
 
+  /// What every rank passed, in rank order; not differentiable. Shapes: [n] → [world, n], equal on
+  /// all ranks. Collective: all ranks.
+  [[nodiscard]] at::Tensor gather(const at::Tensor& local) const;
+
   /// The part of a term that every rank holds whole: value / world.
   [[nodiscard]] at::Tensor share(const at::Tensor& replicated) const;
 

@@ -4,7 +4,7 @@ import re
 
 from program import FAMILIES, ProgramTest, main, tree
 
-PRESETS = [f"{family}-{size}" for family in FAMILIES for size in (32, 64)]
+PRESETS = [f"{family}-{size}" for family in FAMILIES for size in (32, 64)] + ["dcgan-64"]
 
 
 def subcommands(help_text):

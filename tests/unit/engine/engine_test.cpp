@@ -3,6 +3,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <map>
 #include <mutex>
 #include <numeric>
 
@@ -243,6 +244,65 @@ TEST(Engine, a_poisoned_weight_on_one_rank_changes_no_weight_on_any) {
       }
     });
   }
+}
+
+Recipe with_batch_norm(Family family) {
+  Recipe recipe{.family = family, .precision = Precision::kFloat32};
+  recipe.style.normalization = networks::Normalization::kBatch;
+  return recipe;
+}
+
+TEST(Engine, running_statistics_forget_a_step_that_was_not_finite) {
+  for (const Family family : {Family::kAutoencoder, Family::kGan}) {
+    SCOPED_TRACE(tests::name_of(family));
+    comm::run_ranks(2, [&](comm::Comm& comm) {
+      Trainee trainee(with_batch_norm(family), comm);
+      static_cast<void>(record(trainee, 2));
+      for (const auto& net : trainee.core().nets()) {
+        ASSERT_GT(net->flat().frozen().numel(), 0);
+        if (comm.rank() == 1) net->flat().weights()[FlatParameters::kVerdict] = std::nan("");
+      }
+      const std::string before = trainee.bytes();
+
+      const StepReport report = trainee.step(2);
+
+      EXPECT_FALSE(report.updated);
+      EXPECT_TRUE(trainee.bytes() == before);
+    });
+  }
+}
+
+TEST(Engine, local_batch_statistics_differ_from_those_of_all_ranks_and_leave_replicas) {
+  std::mutex mutex;
+  std::map<BatchStatistics, std::vector<std::string>> bytes;
+  for (const BatchStatistics statistics : {BatchStatistics::kSync, BatchStatistics::kLocal}) {
+    comm::run_ranks(3, [&](comm::Comm& comm) {
+      Recipe recipe = with_batch_norm(Family::kAutoencoder);
+      recipe.statistics = statistics;
+      Trainee trainee(recipe, comm);
+      static_cast<void>(record(trainee, 3));
+      const std::lock_guard lock(mutex);
+      bytes[statistics].push_back(trainee.bytes());
+    });
+    for (const std::string& one : bytes[statistics]) EXPECT_TRUE(one == bytes[statistics][0]);
+  }
+  EXPECT_FALSE(bytes[BatchStatistics::kSync][0] == bytes[BatchStatistics::kLocal][0]);
+}
+
+TEST(Engine, an_average_has_the_running_statistics_and_evaluation_uses_them) {
+  comm::SelfComm comm;
+  Trainee trainee(with_batch_norm(Family::kAutoencoder), comm);
+  static_cast<void>(record(trainee, 3));
+  auto& nets = trainee.core().nets();
+  const at::Tensor running = nets[0]->flat().frozen().clone();
+  const torch::NoGradGuard no_grad;
+  const AverageScope averages(nets);
+  EXPECT_TRUE(at::equal(nets[0]->flat().frozen(), running));
+  const at::Tensor images = torch::rand({4, 3, 16, 16});
+  networks::Net& net = *trainee.core().objective().nets()[0].net;
+  EXPECT_TRUE(net.forward(images).narrow(0, 0, 1).allclose(net.forward(images.narrow(0, 0, 1)),
+                                                           1e-4, 1e-5));
+  EXPECT_TRUE(at::equal(nets[0]->flat().frozen(), running));
 }
 
 // An objective of one weight vector whose loss the test writes.

@@ -28,8 +28,12 @@ std::vector<std::uint8_t> image_bytes(int stream, std::int64_t step, std::int64_
   return bytes;
 }
 
-objectives::ObjectiveConfig objective_config() {
-  return {.l1_weight = 0.1, .kl_weight = 1, .gamma = 0.5, .penalty_interval = 4};
+objectives::ObjectiveConfig objective_config(const Recipe& recipe) {
+  return {.l1_weight = 0.1,
+          .kl_weight = 1,
+          .gan_loss = recipe.gan_loss,
+          .gamma = 0.5,
+          .penalty_interval = 4};
 }
 
 engine::OptimizerConfig optimizer_config(const Recipe& recipe) {
@@ -53,9 +57,10 @@ std::string name_of(objectives::Family family) {
 Trainee::Trainee(const Recipe& recipe, comm::Comm& comm)
     : recipe_(recipe),
       comm_(&comm),
-      objective_(objectives::make_objective({.family = recipe.family, .width = 8, .latent = 8},
-                                            objective_config(), kGeometry, kSeed)),
-      engine_(*objective_, comm, optimizer_config(recipe), recipe.precision) {
+      objective_(objectives::make_objective(
+          {.family = recipe.family, .width = 8, .latent = 8, .style = recipe.style},
+          objective_config(recipe), kGeometry, kSeed)),
+      engine_(*objective_, comm, optimizer_config(recipe), recipe.precision, recipe.statistics) {
   at::set_num_threads(1);  // ranks share the cores
 }
 

@@ -86,6 +86,7 @@ TEST_P(Shapes, nets_map_between_images_and_latents) {
   const at::Tensor x = torch::rand(image);
   const at::Tensor z = torch::randn({2, 5});
   Discriminator discriminator(geometry, 4);
+  initialize(discriminator, 3, 0);
 
   const std::int64_t features = channels_at(4, geometry.halvings()) *
                                 (height >> geometry.halvings()) * (width >> geometry.halvings());
@@ -118,6 +119,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Shapes,
 TEST(Nets, an_image_depends_on_its_own_latent_only) {
   const torch::NoGradGuard no_grad;
   Generator generator({3, 16, 16}, 8, 4);
+  initialize(generator, 3, 0);
   const at::Tensor z = torch::randn({3, 4});
 
   const at::Tensor together = generator.forward(z);

@@ -312,6 +312,48 @@ TEST(Gan, penalties_are_squared_gradient_norms_at_real_and_at_fake) {
                   term(losses, "adversarial") + 0.5 * 0.7 * kInterval * (r1 + r2), 1e-12);
 }
 
+TEST(NonSaturatingGan, phases_judge_the_same_images) {
+  Trained gan(Family::kGan, {.gan_loss = GanLoss::kNonSaturating, .gamma = 0});
+  const at::Tensor images = random_images(kBatch, 4);
+  const auto real = doubles(gan->criticise(images)->logits_N);
+  const auto fake = doubles(gan->criticise(gan->decode(noise(Stream::kLatents, 4)))->logits_N);
+  double d_loss = 0;
+  double g_loss = 0;
+  for (std::size_t i = 0; i < kBatch; ++i) {
+    d_loss += (softplus(-real[i]) + softplus(fake[i])) / kBatch;
+    g_loss += softplus(-fake[i]) / kBatch;
+  }
+
+  const Losses d = gan.losses(0, images, 4);
+  const Losses g = gan.losses(1, images, 4);
+  const Losses again = gan.losses(1, images, 4);  // the images were used up: they are made again
+
+  expect_relative(term(d, "adversarial"), d_loss, 1e-12);
+  EXPECT_EQ(d.terms.size(), 1U);  // gamma 0: no penalties
+  expect_relative(term(g, "adversarial"), g_loss, 1e-12);
+  expect_relative(term(again, "adversarial"), g_loss, 1e-12);
+  EXPECT_EQ(gan->phases()[0].graph_of, "G");
+}
+
+TEST(NonSaturatingGan, gradients_equal_finite_differences_with_and_without_penalty) {
+  for (const std::int64_t step : {0, 1}) {
+    Trained gan(Family::kGan,
+                {.gan_loss = GanLoss::kNonSaturating, .gamma = 0.7, .penalty_interval = 4});
+    expect_gradients_by_differences(gan, 0, step);
+  }
+  Trained gan(Family::kGan, {.gan_loss = GanLoss::kNonSaturating});
+  expect_gradients_by_differences(gan, 1, 1);
+}
+
+TEST(NonSaturatingGan, the_generator_learns_through_the_kept_graph) {
+  Trained gan(Family::kGan, {.gan_loss = GanLoss::kNonSaturating, .gamma = 0});
+  const at::Tensor images = random_images(kBatch, 4);
+  gan.losses(0, images, 4).total.backward();
+  for (const at::Tensor& p : gan.net("G").parameters()) EXPECT_FALSE(p.grad().defined());
+  gan.losses(1, images, 4).total.backward();
+  for (const at::Tensor& p : gan.net("G").parameters()) EXPECT_TRUE(p.grad().defined());
+}
+
 TEST(Gan, penalties_come_every_kth_step) {
   Trained gan(Family::kGan, {.penalty_interval = 3});
   const at::Tensor images = random_images(kBatch, 6);

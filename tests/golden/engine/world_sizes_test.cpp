@@ -11,19 +11,20 @@
 namespace atelier::tests {
 namespace {
 
+using networks::Normalization;
 using objectives::Family;
 
 struct Case {
-  Family family;
-  std::int64_t accumulation;
+  std::string name;
+  Recipe recipe;
 };
 
 class WorldSizes : public ::testing::TestWithParam<Case> {
  protected:
   [[nodiscard]] Recipe recipe(engine::Precision precision) const {
-    return {.family = GetParam().family,
-            .precision = precision,
-            .accumulation = GetParam().accumulation};
+    Recipe recipe = GetParam().recipe;
+    recipe.precision = precision;
+    return recipe;
   }
 };
 
@@ -116,16 +117,28 @@ TEST_P(WorldSizes, reruns_are_byte_equal_and_ranks_are_replicas) {
 }
 
 std::vector<Case> cases() {
+  const networks::Style batch_norm{.architecture = {}, .normalization = Normalization::kBatch};
+  const networks::Style dcgan{.architecture = networks::Architecture::kDcgan,
+                              .normalization = Normalization::kBatch};
   std::vector<Case> all;
   for (const Family family : {Family::kAutoencoder, Family::kVae, Family::kGan}) {
-    for (const std::int64_t accumulation : {1, 2}) all.push_back({family, accumulation});
+    all.push_back({name_of(family), {.family = family}});
+    all.push_back({name_of(family) + "_batch_norm", {.family = family, .style = batch_norm}});
+  }
+  all.push_back(
+      {"DCGAN",
+       {.family = Family::kGan, .style = dcgan, .gan_loss = objectives::GanLoss::kNonSaturating}});
+  for (std::size_t i = 0, once = all.size(); i < once; ++i) {
+    Case twice = all[i];
+    twice.name += "_accumulating";
+    twice.recipe.accumulation = 2;
+    all.push_back(twice);
   }
   return all;
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, WorldSizes, ::testing::ValuesIn(cases()), [](const auto& test) {
-  return name_of(test.param.family) + (test.param.accumulation > 1 ? "_accumulating" : "");
-});
+INSTANTIATE_TEST_SUITE_P(Families, WorldSizes, ::testing::ValuesIn(cases()),
+                         [](const auto& test) { return test.param.name; });
 
 }  // namespace
 }  // namespace atelier::tests
