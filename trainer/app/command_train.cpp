@@ -1,6 +1,3 @@
-#include <sched.h>
-#include <torch/torch.h>
-
 #include "launch/base/text.h"
 #include "trainer/app/commands.h"
 #include "trainer/loop/training.h"
@@ -16,21 +13,6 @@ struct Options {
   std::string resume;
   bool dry_run = false;
 };
-
-// More compute threads than cores only wait for each other.
-void set_threads(std::int64_t threads) {
-  cpu_set_t mask;
-  CPU_ZERO(&mask);
-  if (sched_getaffinity(0, sizeof(mask), &mask) == 0 && threads > CPU_COUNT(&mask)) {
-    throw RefusedError(text("train.threads is ", threads, ", but this rank may use ",
-                            CPU_COUNT(&mask), " core(s)."),
-                       "Lower train.threads, or give each rank more cores with mpirun's "
-                       "--bind-to none or --map-by slot:PE=N.");
-  }
-  at::set_num_threads(static_cast<int>(threads));
-  at::set_num_interop_threads(1);
-  at::globalContext().setFlushDenormal(true);
-}
 
 // What to type to start this run again, but for --run and --resume.
 std::string command_of(const Options& options, int world) {
@@ -54,7 +36,7 @@ ExitCode run(const Options& options, Context& context) {
   if (!options.resume.empty()) {
     request.resume = {.given = true, .request = checkpoints::parse_resume(options.resume)};
   }
-  set_threads(request.config.train.threads);
+  limit_threads(request.config.train.threads);
   if (options.dry_run) {
     if (context.comm.rank() == 0) {
       print(loop::plan(request, context.files, context.comm.world()));

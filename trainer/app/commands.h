@@ -2,6 +2,7 @@
 // line; when it is the one given, it leaves in `chosen` what is to be run. Thread safety: main.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -34,6 +35,7 @@ void add_sample(CLI::App& app, Action& chosen);
 void add_reconstruct(CLI::App& app, Action& chosen);
 void add_compare(CLI::App& app, Action& chosen);
 void add_checkpoint(CLI::App& app, Action& chosen);
+void add_bench(CLI::App& app, Action& chosen);
 void add_health(CLI::App& app, Action& chosen);
 void add_config(CLI::App& app, Action& chosen);
 void add_version(CLI::App& app, Action& chosen);
@@ -42,6 +44,10 @@ void add_version(CLI::App& app, Action& chosen);
 /// Throws: ConfigError naming every fault, or the presets when there is no such preset or file.
 [[nodiscard]] loop::RunConfig load_config(FileSystem& files, const std::string& preset_or_file,
                                           const std::vector<std::string>& overrides);
+
+/// Sets the compute threads of this rank, and flushes denormals. Throws: RefusedError for more
+/// threads than the rank has cores: they would only wait for each other.
+void limit_threads(std::int64_t threads);
 
 /// What this program was built from.
 [[nodiscard]] monitoring::BuildVersions build_versions();

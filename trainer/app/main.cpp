@@ -37,6 +37,7 @@ std::unique_ptr<CLI::App> command_line(Action& chosen) {
   add_compare(*app, chosen);
   add_checkpoint(*app, chosen);
   add_health(*app, chosen);
+  add_bench(*app, chosen);
   add_config(*app, chosen);
   add_version(*app, chosen);
   return app;
@@ -109,7 +110,7 @@ int main(int argc, char** argv) {
   const auto app = atelier::app::command_line(chosen);
   try {
     app->parse(argc, argv);
-    shared = app->got_subcommand("train");
+    shared = app->got_subcommand("train") || app->got_subcommand("bench");
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app->exit(error);
     // Told like every other error: once, however many ranks were started.

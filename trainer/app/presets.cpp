@@ -129,14 +129,14 @@ decay = "constant"
 
 const std::vector<Preset>& presets() {
   static const std::vector<Preset> all{
-      {"ae-32", "autoencoder for images of about 32 pixels, 128 latent dimensions", kAe32},
-      {"vae-32", "variational autoencoder, 128 latent dimensions", kVae32},
-      {"gan-32", "relativistic GAN with R1 and R2", kGan32},
-      {"ae-64", "autoencoder for images of about 64 pixels, 256 latent dimensions", kAe64},
-      {"vae-64", "variational autoencoder, 256 latent dimensions", kVae64},
-      {"gan-64", "relativistic GAN with R1 and R2, one level deeper", kGan64},
-      {"dcgan-64", "DCGAN with batch normalisation for images of 64 pixels, as PyTorch's example",
-       kDcgan64},
+      {"ae-32", 32, "autoencoder for images of about 32 pixels, 128 latent dimensions", kAe32},
+      {"vae-32", 32, "variational autoencoder, 128 latent dimensions", kVae32},
+      {"gan-32", 32, "relativistic GAN with R1 and R2", kGan32},
+      {"ae-64", 64, "autoencoder for images of about 64 pixels, 256 latent dimensions", kAe64},
+      {"vae-64", 64, "variational autoencoder, 256 latent dimensions", kVae64},
+      {"gan-64", 64, "relativistic GAN with R1 and R2, one level deeper", kGan64},
+      {"dcgan-64", 64,
+       "DCGAN with batch normalisation for images of 64 pixels, as PyTorch's example", kDcgan64},
   };
   return all;
 }

@@ -2,6 +2,7 @@
 // Thread safety: constants.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
@@ -9,6 +10,7 @@ namespace atelier::app {
 
 struct Preset {
   std::string_view name;
+  std::int64_t side;  ///< height and width of the images it is meant for
   std::string_view about;
   std::string_view toml;
 };

@@ -1,0 +1,113 @@
+#include "launch/base/text.h"
+#include "trainer/app/commands.h"
+#include "trainer/app/presets.h"
+#include "trainer/bench/comm_bench.h"
+#include "trainer/bench/optimizer_bench.h"
+#include "trainer/bench/step_bench.h"
+
+namespace atelier::app {
+namespace {
+
+struct Options {
+  std::string preset;
+  std::int64_t batch_per_rank = 32;
+  std::int64_t threads = 1;
+  std::int64_t side = 0;
+  std::int64_t steps = 30;
+  std::vector<std::string> overrides;
+  std::string inputs;
+  bool json = false;
+  bench::OptimizerBenchOptions optimizer;
+};
+
+using Words = std::string (*)(const std::string& json);
+
+ExitCode tell(const Options& options, const Context& context, const std::string& json,
+              Words in_words) {
+  if (context.comm.rank() == 0) print(options.json ? json : in_words(json));
+  return ExitCode::kDone;
+}
+
+ExitCode bench_step(const Options& options, Context& context) {
+  const int world = context.comm.world();
+  bench::StepBenchOptions bench{
+      .preset = options.preset,
+      .config = load_config(context.files, options.preset, options.overrides),
+      .geometry = {},
+      .steps = options.steps,
+      .inputs = options.inputs};
+  bench.config.train.batch = options.batch_per_rank * world;
+  const Preset* const preset = find_preset(options.preset);
+  const std::int64_t side = options.side > 0 ? options.side : preset != nullptr ? preset->side : 64;
+  bench.geometry = {.channels = 3, .height = side, .width = side};
+  limit_threads(options.threads);
+  return tell(options, context, bench::step_bench(bench, context.comm, context.files),
+              bench::step_bench_text);
+}
+
+ExitCode bench_comm(const Options& options, Context& context) {
+  return tell(options, context, bench::comm_bench(context.comm), bench::comm_bench_text);
+}
+
+ExitCode bench_optimizer(const Options& options, Context& context) {
+  limit_threads(options.threads);
+  return tell(options, context, bench::optimizer_bench(options.optimizer),
+              bench::optimizer_bench_text);
+}
+
+using Run = ExitCode (*)(const Options& options, Context& context);
+
+CLI::App* add(CLI::App& bench, Action& chosen, const std::shared_ptr<Options>& options,
+              const char* name, const char* about, Run run) {
+  CLI::App* const command = bench.add_subcommand(name, about);
+  command->add_flag("--json", options->json, "as one JSON document");
+  command->callback([options, run, &chosen] {
+    chosen = [options, run](Context& context) { return run(*options, context); };
+  });
+  return command;
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Action& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* bench = app.add_subcommand(
+      "bench",
+      "Measure this machine, alone or under mpirun; results are verified first.\n"
+      "  mpirun -n 2 atelier bench step --preset dcgan-64 --batch-per-rank 32");
+  bench->require_subcommand(1);
+  add(*bench, chosen, options, "comm", "Sums over ranks, by size", bench_comm);
+
+  CLI::App* step =
+      add(*bench, chosen, options, "step", "Training steps on made-up images", bench_step);
+  step->add_option("--preset", options->preset, "preset (see `config presets`) or TOML file")
+      ->required();
+  step->add_option("--batch-per-rank", options->batch_per_rank, "images per rank and step")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  step->add_option("--side", options->side,
+                   "height and width of the images in pixels; default: what the preset is for");
+  step->add_option("--steps", options->steps, "steps that are timed")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  step->add_option("--set", options->overrides, "override one key: train.precision=bf16")
+      ->allow_extra_args(false);
+  step->add_option("--inputs", options->inputs,
+                   "folder to leave the initial weights and the inputs in, for another program");
+
+  CLI::App* update = add(*bench, chosen, options, "optimizer",
+                         "The update of the weights beside triad and PyTorch's", bench_optimizer);
+  update->add_option("--parameters", options->optimizer.parameters, "how many")
+      ->check(CLI::Range(1'000, 1'000'000'000))
+      ->capture_default_str();
+  update->add_option("--tensors", options->optimizer.tensors, "in how many tensors")
+      ->check(CLI::Range(1, 10'000))
+      ->capture_default_str();
+  for (CLI::App* const command : {step, update}) {
+    command->add_option("--threads", options->threads, "compute threads of each rank")
+        ->check(CLI::Range(1, 1024))
+        ->capture_default_str();
+  }
+}
+
+}  // namespace atelier::app

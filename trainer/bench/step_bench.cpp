@@ -1,0 +1,219 @@
+#include "trainer/bench/step_bench.h"
+
+#include <array>
+#include <map>
+#include <memory>
+
+#include <nlohmann/json.hpp>
+#include <sys/resource.h>
+
+#include "launch/base/error.h"
+#include "launch/base/text.h"
+#include "trainer/bench/step_inputs.h"
+#include "trainer/bench/timing.h"
+#include "trainer/engine/images.h"
+#include "trainer/objectives/registry.h"
+
+namespace atelier::bench {
+namespace {
+
+using engine::Precision;
+using engine::Stage;
+using Json = nlohmann::ordered_json;
+
+constexpr std::array<const char*, 5> kStages{"forward", "backward", "all_reduce", "optimizer",
+                                             "metrics"};
+
+// Milliseconds of the stages of a step, summed over steps.
+class StageClock {
+ public:
+  void enter(Stage stage) {
+    leave();
+    current_ = static_cast<std::size_t>(stage);
+    running_ = true;
+  }
+  void leave() {
+    const auto now = Clock::now();
+    if (running_)
+      sums_[current_] += std::chrono::duration<double, std::milli>(now - since_).count();
+    since_ = now;
+    running_ = false;
+  }
+  [[nodiscard]] Json per_step(std::int64_t steps) const {
+    Json all;
+    for (std::size_t i = 0; i < kStages.size(); ++i) {
+      all[kStages[i]] = sums_[i] / static_cast<double>(steps);
+    }
+    return all;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::array<double, kStages.size()> sums_{};
+  Clock::time_point since_;
+  std::size_t current_ = 0;
+  bool running_ = false;
+};
+
+// A model in training on images that are at hand as bytes.
+class Bench {
+ public:
+  Bench(const StepBenchOptions& options, comm::Comm& comm)
+      : options_(options),
+        comm_(comm),
+        objective_(objectives::make_objective(options.config.model, options.config.objective,
+                                              options.geometry, seed())),
+        engine_(*objective_, comm, options.config.optimizer,
+                options.config.train.precision == Precision::kAuto ? Precision::kFloat32
+                                                                   : options.config.train.precision,
+                options.config.train.batch_norm) {
+    for (const objectives::Phase& phase : objective_->phases()) {
+      streams_ = std::max(streams_, phase.image_stream + 1);
+    }
+    const std::int64_t batch = options.config.train.batch;
+    first_ = batch * comm.rank() / comm.world();
+    count_ = batch * (comm.rank() + 1) / comm.world() - first_;
+    for (std::int64_t step = 0; step < kInputSteps; ++step) {
+      for (int stream = 0; stream < streams_; ++stream) {
+        bytes_.push_back(made_up_images(options.geometry, stream, step, first_, count_));
+      }
+    }
+  }
+
+  [[nodiscard]] engine::Engine& core() { return engine_; }
+  [[nodiscard]] int streams() const { return streams_; }
+
+  void choose_precision() {
+    if (options_.config.train.precision != Precision::kAuto) return;
+    const auto images = images_of(0);
+    const engine::MicroBatch batch{.position = position(0), .images_NCHW = images};
+    static_cast<void>(engine::choose_precision(engine_, comm_, input(batch)));
+  }
+
+  engine::StepReport step(std::int64_t step, const engine::StageListener& listener) {
+    const auto images = images_of(step);
+    const engine::MicroBatch batch{.position = position(step), .images_NCHW = images};
+    engine::StepReport report = engine_.step(input(batch), listener);
+    if (!report.updated) {
+      throw DeviceError(text("Step ", step, " of the benchmark: a value is not finite."),
+                        "Lower optimizer.learning_rate, or try train.precision = fp32.");
+    }
+    return report;
+  }
+
+ private:
+  [[nodiscard]] std::uint64_t seed() const {
+    return static_cast<std::uint64_t>(options_.config.train.seed);
+  }
+  [[nodiscard]] std::vector<at::Tensor> images_of(std::int64_t step) const {
+    std::vector<at::Tensor> images;
+    const auto first = static_cast<std::size_t>(step % kInputSteps * streams_);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(streams_); ++i) {
+      images.push_back(engine::to_images(bytes_[first + i], options_.geometry, engine_.type()));
+    }
+    return images;
+  }
+  [[nodiscard]] objectives::Position position(std::int64_t step) const {
+    return {.seed = seed(),
+            .step = step,
+            .first_slot = first_,
+            .local_batch = count_,
+            .global_batch = options_.config.train.batch};
+  }
+  [[nodiscard]] engine::StepInput input(const engine::MicroBatch& batch) const {
+    const auto size = static_cast<double>(options_.config.train.batch);
+    return {.micro_batches = {&batch, 1},
+            .images_before = static_cast<double>(batch.position.step) * size,
+            .images_total = 1e9};
+  }
+
+  const StepBenchOptions& options_;
+  comm::Comm& comm_;
+  std::unique_ptr<objectives::Objective> objective_;
+  engine::Engine engine_;
+  int streams_ = 0;
+  std::int64_t first_ = 0;
+  std::int64_t count_ = 0;
+  std::vector<std::vector<std::uint8_t>> bytes_;  ///< by step, then stream
+};
+
+Json losses_of(const engine::StepReport& report) {
+  Json losses;
+  for (const engine::LossValue& loss : report.losses) {
+    if (loss.present) losses[loss.net + "." + loss.term] = loss.value;
+  }
+  return losses;
+}
+
+// The largest of all ranks. Units: bytes.
+std::int64_t peak_memory(comm::Comm& comm) {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  std::int64_t bytes = usage.ru_maxrss * 1024;
+  comm.all_reduce({&bytes, 1, comm::DType::kInt64}, comm::ReduceOp::kMax, {.label = "memory"});
+  return bytes;
+}
+
+}  // namespace
+
+std::string step_bench(const StepBenchOptions& options, comm::Comm& comm, FileSystem& files) {
+  Bench bench(options, comm);
+  if (!options.inputs.empty() && comm.rank() == 0) {
+    write_inputs(files, options.inputs, bench.core(), options.config, options.geometry,
+                 bench.streams());
+  }
+  bench.choose_precision();
+  Json losses = Json::array();
+  for (std::int64_t step = 0; step < kInputSteps; ++step) {
+    losses.push_back(losses_of(bench.step(step, [](Stage) {})));
+  }
+  StageClock stages;
+  std::vector<double> milliseconds;
+  std::int64_t reduced = 0;
+  for (std::int64_t i = 0; i < options.steps; ++i) {
+    milliseconds.push_back(1e3 * seconds_of([&] {
+                             const auto report = bench.step(
+                                 kInputSteps + i, [&](Stage stage) { stages.enter(stage); });
+                             reduced = report.reduced_bytes;
+                           }));
+    stages.leave();
+  }
+  const Quantiles time = quantiles(milliseconds);
+  const std::int64_t memory = peak_memory(comm);
+  const Json result{
+      {"bench", "step"},
+      {"preset", options.preset},
+      {"ranks", comm.world()},
+      {"threads", at::get_num_threads()},
+      {"precision", engine::name_of(bench.core().precision())},
+      {"batch_per_rank",
+       static_cast<double>(options.config.train.batch) / static_cast<double>(comm.world())},
+      {"images_per_second", 1e3 * static_cast<double>(options.config.train.batch) / time.median},
+      {"step_milliseconds",
+       {{"median", time.median}, {"tenth", time.tenth}, {"ninetieth", time.ninetieth}}},
+      {"stage_milliseconds", stages.per_step(options.steps)},
+      {"reduced_bytes", reduced},
+      {"peak_memory_bytes", memory},
+      {"losses", losses}};
+  return result.dump(1) + "\n";
+}
+
+std::string step_bench_text(const std::string& json) {
+  const Json result = Json::parse(json);
+  const auto number = [&](const char* key) { return result.at(key).get<double>(); };
+  const Json& time = result.at("step_milliseconds");
+  std::string lines = text(
+      result.at("preset").get<std::string>(), " on ", result.at("ranks").get<int>(), " rank(s) x ",
+      result.at("threads").get<int>(), " thread(s), ", result.at("precision").get<std::string>(),
+      ", ", number("batch_per_rank"), " images per rank\n  ", fixed(number("images_per_second"), 1),
+      " images/s; a step takes ", fixed(time.at("median").get<double>(), 1), " ms (",
+      fixed(time.at("tenth").get<double>(), 1), " to ",
+      fixed(time.at("ninetieth").get<double>(), 1), ")\n  of it");
+  for (const auto& [stage, milliseconds] : result.at("stage_milliseconds").items()) {
+    lines += text(" ", stage, " ", fixed(milliseconds.get<double>(), 1));
+  }
+  return lines + text("\n  peak memory of a rank ",
+                      human_bytes(result.at("peak_memory_bytes").get<std::uint64_t>()), "\n");
+}
+
+}  // namespace atelier::bench
