@@ -1,5 +1,6 @@
-// bfloat16 for the operations that gain from it, as long as the scope lives. Weights are cast once
-// per scope. Thread safety: acts on the calling thread.
+// bfloat16 for the operations that gain from it, as long as the scope lives. Weights that are
+// bfloat16 already (FlatParameters::compute_in) are not cast again. Thread safety: acts on the
+// calling thread.
 #pragma once
 
 #include <torch/torch.h>

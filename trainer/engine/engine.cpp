@@ -61,6 +61,7 @@ Engine::Engine(objectives::Objective& objective, comm::Comm& comm, const Optimiz
         networks::share_batch_statistics(*named.net, over_all_ranks ? &batch_ : nullptr) > 0;
   }
   set_training(false);
+  if (precision == Precision::kBFloat16) set_precision(precision);
 }
 
 at::ScalarType Engine::type() const {
@@ -72,6 +73,9 @@ void Engine::set_precision(Precision precision) {
                     precision != Precision::kAuto,
                 "only float32 and bfloat16 share their weights");
   precision_ = precision;
+  for (const auto& net : nets_) {
+    net->flat().compute_in(precision == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat);
+  }
 }
 
 TrainedNet& Engine::net(const std::string& name) {

@@ -21,7 +21,8 @@ std::vector<std::int64_t> packed_strides(at::IntArrayRef shape) {
 
 }  // namespace
 
-FlatParameters::FlatParameters(networks::Net& net, at::ScalarType type, comm::Comm& comm) {
+FlatParameters::FlatParameters(networks::Net& net, at::ScalarType type, comm::Comm& comm)
+    : computes_in_(type) {
   const torch::NoGradGuard no_grad;
   const auto element_bytes = static_cast<std::int64_t>(c10::elementSize(type));
   std::int64_t end = kVerdict;
@@ -58,6 +59,26 @@ std::int64_t FlatParameters::parameters() const {
 
 at::Tensor FlatParameters::view(const at::Tensor& flat, const Slot& slot) {
   return flat.as_strided(slot.shape, slot.strides, slot.offset);
+}
+
+void FlatParameters::compute_in(at::ScalarType type) {
+  if (type == computes_in_) return;
+  ATELIER_CHECK(
+      weights_.scalar_type() == at::kFloat && (type == at::kFloat || type == at::kBFloat16),
+      "float32 weights can be rounded to bfloat16");
+  const torch::NoGradGuard no_grad;
+  computes_in_ = type;
+  rounded_ = type == at::kBFloat16 ? torch::empty_like(weights_, type) : at::Tensor();
+  weights_changed();
+  const at::Tensor& seen = rounded_.defined() ? rounded_ : weights_;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].shape.size() >= 2) parameters_[i].set_data(view(seen, slots_[i]));
+  }
+}
+
+void FlatParameters::weights_changed() {
+  const torch::NoGradGuard no_grad;
+  if (rounded_.defined()) rounded_.copy_(weights_);
 }
 
 void FlatParameters::require_gradients(bool required) {

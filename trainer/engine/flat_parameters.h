@@ -1,7 +1,8 @@
 // All parameters of a net in one buffer. Optimizer, all-reduce, average, norm, hash and checkpoint
 // are then one call each on one tensor. The net's parameters become views: 4-D weights in
 // channels_last order, each at a 64-byte offset. Gradients have a second buffer of the same layout,
-// in memory that the communicator reduces in place. Thread safety: one thread.
+// in memory that the communicator reduces in place. Where the net computes in bfloat16 it sees a
+// rounded copy of its weights, kept up to date by the optimizer. Thread safety: one thread.
 #pragma once
 
 #include <string>
@@ -50,6 +51,15 @@ class FlatParameters {
   /// The part of `flat` that `slot` names, in the parameter's own shape. `flat` has this layout.
   [[nodiscard]] static at::Tensor view(const at::Tensor& flat, const Slot& slot);
 
+  /// What the net sees of its matrices and convolutions (parameters of two dimensions or more):
+  /// the weights, or, for kBFloat16, a rounded copy of them. Requires: float32 weights.
+  void compute_in(at::ScalarType type);
+  [[nodiscard]] at::ScalarType computes_in() const { return computes_in_; }
+  /// The copy, in the layout of weights(); undefined unless the net computes in bfloat16.
+  [[nodiscard]] const at::Tensor& rounded() const { return rounded_; }
+  /// To be called when weights() were changed by anything but the optimizer.
+  void weights_changed();
+
   /// Whether autograd shall compute gradients for the weights that are not frozen.
   void require_gradients(bool required);
 
@@ -57,8 +67,10 @@ class FlatParameters {
   std::vector<Slot> slots_;
   std::vector<at::Tensor> parameters_;
   std::size_t trained_slots_ = 0;
+  at::ScalarType computes_in_;
   at::Tensor weights_;
   at::Tensor gradients_;
+  at::Tensor rounded_;
 };
 
 }  // namespace atelier::engine

@@ -29,6 +29,13 @@ T* at_element(const at::Tensor& flat, std::int64_t first) {
   return flat.defined() ? flat.data_ptr<T>() + first : nullptr;
 }
 
+// While the block is in the cache.
+void round_block(const FlatParameters& flat, std::int64_t first, std::int64_t count) {
+  if (!flat.rounded().defined()) return;
+  auto* const rounded = static_cast<std::uint16_t*>(flat.rounded().data_ptr());
+  round_to_bfloat16(at_element<float>(flat.weights(), first), rounded + first, count);
+}
+
 CommonUpdate common(const OptimizerStep& step) {
   return {.gradient_scale = step.gradient_scale, .average_step = 1.0 - step.average_decay};
 }
@@ -46,6 +53,7 @@ class BlockwiseOptimizer : public Optimizer {
     steps_.add_(1);
     in_blocks(flat.gradients().numel(), [&](std::int64_t first, std::int64_t count) {
       update_block({flat, average, first, count}, step);
+      round_block(flat, first, count);
     });
   }
   [[nodiscard]] const std::vector<Moment>& moments() const final { return moments_; }

@@ -77,6 +77,7 @@ void TrainedNet::restore(const Snapshot& snapshot) {
   const std::vector<at::Tensor> all = everything();
   ATELIER_CHECK(all.size() == snapshot.tensors.size(), "a snapshot of this net");
   for (std::size_t i = 0; i < all.size(); ++i) all[i].copy_(snapshot.tensors[i]);
+  flat_.weights_changed();
 }
 
 void TrainedNet::swap_average() {
@@ -87,10 +88,17 @@ void TrainedNet::swap_average() {
 }
 
 AverageScope::AverageScope(std::vector<std::unique_ptr<TrainedNet>>& nets) : nets_(&nets) {
+  for (const auto& net : nets) {
+    computed_in_.push_back(net->flat().computes_in());
+    net->flat().compute_in(net->flat().weights().scalar_type());
+  }
   swap_all();
 }
 
-AverageScope::~AverageScope() { swap_all(); }
+AverageScope::~AverageScope() {
+  swap_all();
+  for (std::size_t i = 0; i < nets_->size(); ++i) (*nets_)[i]->flat().compute_in(computed_in_[i]);
+}
 
 void AverageScope::swap_all() {
   for (const auto& net : *nets_) {

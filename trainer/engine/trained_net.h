@@ -72,7 +72,8 @@ class TrainedNet {
   at::Tensor average_;
 };
 
-/// While it lives, the averaged nets compute with their averages. Not during a step.
+/// While it lives, the averaged nets compute with their averages, all nets in the type of their
+/// weights. Not during a step.
 class AverageScope {
  public:
   explicit AverageScope(std::vector<std::unique_ptr<TrainedNet>>& nets);
@@ -83,6 +84,7 @@ class AverageScope {
  private:
   void swap_all();
   std::vector<std::unique_ptr<TrainedNet>>* nets_;
+  std::vector<at::ScalarType> computed_in_;
 };
 
 }  // namespace atelier::engine

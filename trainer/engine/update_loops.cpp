@@ -1,6 +1,7 @@
 #include "trainer/engine/update_loops.h"
 
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 
@@ -131,6 +132,17 @@ ATELIER_CLONES void update(const SgdUpdate& rule, const SgdMemory<float>& memory
 template <>
 ATELIER_CLONES void update(const SgdUpdate& rule, const SgdMemory<double>& memory) {
   sgd(rule, memory);
+}
+ATELIER_CLONES void round_to_bfloat16(const float* __restrict values,
+                                      std::uint16_t* __restrict rounded, std::int64_t count) {
+  constexpr std::uint32_t kInfinity = 0x7f800000U;
+  constexpr std::uint32_t kNan = 0x7fc0U;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto bits = std::bit_cast<std::uint32_t>(values[i]);
+    const std::uint32_t nearest = (bits + 0x7fffU + (bits >> 16U & 1U)) >> 16U;
+    const bool nan = (bits & 0x7fffffffU) > kInfinity;
+    rounded[i] = static_cast<std::uint16_t>(nan ? kNan : nearest);
+  }
 }
 template <>
 ATELIER_CLONES double sum_of_squares(const float* values, std::int64_t count) {

@@ -65,6 +65,9 @@ void update(const AdamUpdate& rule, const AdamMemory<T>& memory);
 template <typename T>
 void update(const SgdUpdate& rule, const SgdMemory<T>& memory);
 
+/// The nearest bfloat16 of `count` values, ties to even, as bits.
+void round_to_bfloat16(const float* values, std::uint16_t* rounded, std::int64_t count);
+
 /// Sum of the squares of `count` values. Requires: count <= kUpdateBlock.
 template <typename T>
 [[nodiscard]] double sum_of_squares(const T* values, std::int64_t count);

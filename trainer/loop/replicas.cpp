@@ -42,6 +42,7 @@ void check_replicas(engine::Engine& engine, comm::Comm& comm, Log& log, ReplicaP
         "go on from the last checkpoint with --resume must.");
   }
   checkpoints::heal_replicas(comm, parts, verdict);
+  for (const auto& net : engine.nets()) net->flat().weights_changed();
   if (comm.rank() != 0) return;
   log.warn(text(found, " It got the state of rank ", verdict.healthy,
                 "; look at its memory and processor."));

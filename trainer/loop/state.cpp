@@ -164,6 +164,7 @@ void restore_engine(engine::Engine& engine, const checkpoints::Loaded& loaded) {
     require_same_shapes(tensors, loaded.file(file), (loaded.directory / file).string());
   }
   for (const auto& [file, tensors] : parts) copy_all(tensors, loaded.file(file));
+  for (const auto& net : engine.nets()) net->flat().weights_changed();
 }
 
 void restore_model(objectives::Objective& objective, const checkpoints::Loaded& loaded) {

@@ -472,6 +472,46 @@ TEST(Engine, bfloat16_stays_near_float32_and_keeps_float32_weights) {
   EXPECT_EQ(rough.core().nets()[0]->flat().weights().scalar_type(), torch::kFloat);
 }
 
+// What the nets compute with, beside their float32 weights.
+void expect_rounded(Trainee& trainee) {
+  for (const auto& net : trainee.core().nets()) {
+    const auto weights = net->weight_state();
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const at::Tensor& weight = weights[i].value;
+      const at::Tensor& seen = net->flat().parameter(i);
+      const bool matrix = weight.dim() >= 2;
+      ASSERT_EQ(seen.scalar_type(), matrix ? torch::kBFloat16 : torch::kFloat) << weights[i].name;
+      EXPECT_TRUE(at::equal(seen, weight.to(seen.scalar_type()))) << weights[i].name;
+      if (weight.dim() == 4) EXPECT_TRUE(seen.is_contiguous(at::MemoryFormat::ChannelsLast));
+    }
+  }
+}
+
+TEST(Engine, bfloat16_nets_see_their_weights_rounded_whoever_changed_them) {
+  comm::SelfComm comm;
+  Recipe recipe = with_batch_norm(Family::kGan);
+  recipe.precision = Precision::kBFloat16;
+  Trainee trainee(recipe, comm);
+  expect_rounded(trainee);
+  const TrainedNet::Snapshot start = trainee.core().nets()[0]->snapshot();
+  for (std::int64_t step = 0; step < 3; ++step) {
+    static_cast<void>(trainee.step(step));
+    expect_rounded(trainee);
+  }
+  {
+    const AverageScope averages(trainee.core().nets());
+    for (const auto& net : trainee.core().nets()) {
+      EXPECT_EQ(net->flat().parameter(0).scalar_type(), torch::kFloat);
+    }
+  }
+  expect_rounded(trainee);
+  trainee.core().nets()[0]->restore(start);
+  expect_rounded(trainee);
+  trainee.core().set_precision(Precision::kFloat32);
+  EXPECT_EQ(trainee.core().nets()[0]->flat().parameter(0).scalar_type(), torch::kFloat);
+  static_cast<void>(trainee.step(3));
+}
+
 TEST(ChoosePrecision, decides_together_and_restores_every_bit) {
   std::mutex mutex;
   std::vector<PrecisionTrial> trials;

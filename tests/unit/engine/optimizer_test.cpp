@@ -1,6 +1,7 @@
 // What a step does to weights, against torch's own optimizers, its fused kernels and a plain loop.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <utility>
 
@@ -218,6 +219,31 @@ TEST(Optimizer, bits_are_those_of_a_plain_loop) {
     at(3) = at(3) + average_move;
   }
   for (std::size_t k = 0; k < 4; ++k) EXPECT_TRUE(bytes_of(now[k]) == bytes_of(plain[k])) << k;
+}
+
+TEST(RoundToBfloat16, is_that_of_torch_for_every_kind_of_number) {
+  std::vector<float> values;
+  for (std::uint64_t bits = 0; bits <= 0xffffffffU; bits += 65'521) {
+    values.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
+  }
+  for (const std::uint32_t bits : {0x3f808000U, 0x3f818000U, 0x7f7fffffU, 0x7f800000U, 0xff800000U,
+                                   0x7f800001U, 0xffffffffU, 0x00000001U, 0x80000000U}) {
+    values.push_back(std::bit_cast<float>(bits));
+  }
+  const auto count = static_cast<std::int64_t>(values.size());
+  std::vector<std::uint16_t> found(values.size());
+
+  round_to_bfloat16(values.data(), found.data(), count);
+
+  const at::Tensor expected = torch::from_blob(values.data(), {count}).to(torch::kBFloat16);
+  const auto* const bits = static_cast<const std::uint16_t*>(expected.data_ptr());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (std::isnan(values[i])) {
+      EXPECT_GT(found[i] & 0x7fffU, 0x7f80U);
+    } else {
+      ASSERT_EQ(found[i], bits[i]) << values[i];
+    }
+  }
 }
 
 TEST(Optimizer, threads_change_no_bits) {
