@@ -1,5 +1,8 @@
 #include "trainer/objectives/objective.h"
 
+#include "launch/base/error.h"
+#include "launch/base/text.h"
+
 namespace atelier::objectives {
 
 at::Tensor normal(const Position& at, Stream stream, std::int64_t dims, at::ScalarType type) {
@@ -13,6 +16,10 @@ at::Tensor normal(const Position& at, Stream stream, std::int64_t dims, at::Scal
                 {row, static_cast<std::size_t>(dims)});
   }
   return noise.to(type);
+}
+
+at::Tensor Objective::decode(const at::Tensor& /*z_NZ*/) {
+  throw RefusedError(text("A model of the family ", family(), " makes no images from latents."));
 }
 
 }  // namespace atelier::objectives

@@ -96,10 +96,11 @@ class Objective {
   /// Collective: all ranks (batch statistics).
   [[nodiscard]] virtual Losses losses(const Phase& phase, const PhaseInput& input) = 0;
 
-  /// What the trained model can do; the rest throws RefusedError.
-  [[nodiscard]] virtual std::int64_t latent_dims() const = 0;
-  [[nodiscard]] virtual bool samples() const = 0;  ///< decode(normal) makes new images
-  [[nodiscard]] virtual at::Tensor decode(const at::Tensor& z_NZ) = 0;
+  /// What the trained model can do besides; nothing unless a family says so.
+  [[nodiscard]] virtual std::int64_t latent_dims() const { return 0; }
+  [[nodiscard]] virtual bool samples() const { return false; }  ///< decode(normal) makes images
+  /// Throws: RefusedError where the model has no decoder.
+  [[nodiscard]] virtual at::Tensor decode(const at::Tensor& z_NZ);
   [[nodiscard]] virtual Code code() const { return Code::kNone; }
   [[nodiscard]] virtual std::optional<Posterior> encode(const at::Tensor& /*x_NCHW*/) {
     return std::nullopt;

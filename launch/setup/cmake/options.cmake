@@ -22,13 +22,15 @@ if(ATELIER_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 
 add_library(atelier_options INTERFACE)
-target_include_directories(atelier_options INTERFACE "${CMAKE_SOURCE_DIR}")
+target_include_directories(atelier_options INTERFACE "$<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}>"
+                                                     "$<INSTALL_INTERFACE:include/atelier>")
 target_compile_features(atelier_options INTERFACE cxx_std_20)
 # -ffp-contract=off: the same source gives the same bits whether or not the compiler could fuse a multiply-add.
 target_compile_options(atelier_options INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wconversion;-Wnon-virtual-dtor;-Woverloaded-virtual;-ffp-contract=off>
-  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>  # false alarms, GCC bug 105651
-  $<$<AND:$<BOOL:${ATELIER_WERROR}>,$<COMPILE_LANGUAGE:CXX>>:-Werror>)
+  $<BUILD_INTERFACE:$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wshadow;-Wconversion;-Wnon-virtual-dtor;-Woverloaded-virtual;-ffp-contract=off>>
+  # -Wrestrict has false alarms, GCC bug 105651.
+  $<BUILD_INTERFACE:$<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>>
+  $<BUILD_INTERFACE:$<$<AND:$<BOOL:${ATELIER_WERROR}>,$<COMPILE_LANGUAGE:CXX>>:-Werror>>)
 find_package(Threads REQUIRED)
 target_link_libraries(atelier_options INTERFACE Threads::Threads)
 if(ATELIER_SANITIZE)
