@@ -16,6 +16,7 @@ struct Options {
   std::int64_t steps = 30;
   std::vector<std::string> overrides;
   std::string inputs;
+  bool bare = false;
   bool json = false;
   bench::OptimizerBenchOptions optimizer;
 };
@@ -35,6 +36,7 @@ ExitCode bench_step(const Options& options, Context& context) {
       .config = load_config(context.files, options.preset, options.overrides),
       .geometry = {},
       .steps = options.steps,
+      .bare = options.bare,
       .inputs = options.inputs};
   bench.config.train.batch = options.batch_per_rank * world;
   const Preset* const preset = find_preset(options.preset);
@@ -92,6 +94,8 @@ void add_bench(CLI::App& app, Action& chosen) {
       ->capture_default_str();
   step->add_option("--set", options->overrides, "override one key: train.precision=bf16")
       ->allow_extra_args(false);
+  step->add_flag("--bare", options->bare,
+                 "take turns with a loop without the engine; one rank only");
   step->add_option("--inputs", options->inputs,
                    "folder to leave the initial weights and the inputs in, for another program");
 

@@ -9,6 +9,8 @@
 
 #include "launch/base/error.h"
 #include "launch/base/text.h"
+#include "launch/comm/self_comm.h"
+#include "trainer/bench/bare_loop.h"
 #include "trainer/bench/step_inputs.h"
 #include "trainer/bench/timing.h"
 #include "trainer/engine/images.h"
@@ -90,6 +92,18 @@ class Bench {
     static_cast<void>(engine::choose_precision(engine_, comm_, input(batch)));
   }
 
+  /// The same images through the bare loop, with weights of its own.
+  [[nodiscard]] std::function<void(std::int64_t)> bare_step() {
+    bare_objective_ = objectives::make_objective(options_.config.model, options_.config.objective,
+                                                 options_.geometry, seed());
+    bare_ = std::make_unique<BareLoop>(*bare_objective_, alone_, options_.config.optimizer,
+                                       engine_.precision());
+    return [this](std::int64_t step) {
+      const auto images = images_of(step);
+      bare_->step({.position = position(step), .images_NCHW = images});
+    };
+  }
+
   engine::StepReport step(std::int64_t step, const engine::StageListener& listener) {
     const auto images = images_of(step);
     const engine::MicroBatch batch{.position = position(step), .images_NCHW = images};
@@ -131,6 +145,9 @@ class Bench {
   comm::Comm& comm_;
   std::unique_ptr<objectives::Objective> objective_;
   engine::Engine engine_;
+  comm::SelfComm alone_;
+  std::unique_ptr<objectives::Objective> bare_objective_;
+  std::unique_ptr<BareLoop> bare_;
   int streams_ = 0;
   std::int64_t first_ = 0;
   std::int64_t count_ = 0;
@@ -145,6 +162,22 @@ Json losses_of(const engine::StepReport& report) {
   return losses;
 }
 
+// How much faster a step of the engine is than one of the bare loop.
+Json against_bare_loop(Bench& bench, std::int64_t steps) {
+  const auto bare_step = bench.bare_step();
+  std::int64_t engine_steps = 2 * kInputSteps;
+  std::int64_t bare_steps = 0;
+  const auto seconds =
+      take_turns(static_cast<std::size_t>(steps),
+                 {[&] { static_cast<void>(bench.step(engine_steps++, [](Stage) {})); },
+                  [&] { bare_step(bare_steps++); }});
+  const Quantiles faster = ratios(seconds[1], seconds[0]);
+  return {{"milliseconds", 1e3 * quantiles(seconds[1]).median},
+          {"engine_faster", faster.median},
+          {"tenth", faster.tenth},
+          {"ninetieth", faster.ninetieth}};
+}
+
 // The largest of all ranks. Units: bytes.
 std::int64_t peak_memory(comm::Comm& comm) {
   rusage usage{};
@@ -157,6 +190,9 @@ std::int64_t peak_memory(comm::Comm& comm) {
 }  // namespace
 
 std::string step_bench(const StepBenchOptions& options, comm::Comm& comm, FileSystem& files) {
+  if (options.bare && comm.world() > 1) {
+    throw RefusedError("The bare loop knows no ranks.", "Start one rank to compare with it.");
+  }
   Bench bench(options, comm);
   if (!options.inputs.empty() && comm.rank() == 0) {
     write_inputs(files, options.inputs, bench.core(), options.config, options.geometry,
@@ -178,9 +214,10 @@ std::string step_bench(const StepBenchOptions& options, comm::Comm& comm, FileSy
                            }));
     stages.leave();
   }
+  const Json bare = options.bare ? against_bare_loop(bench, options.steps) : Json();
   const Quantiles time = quantiles(milliseconds);
   const std::int64_t memory = peak_memory(comm);
-  const Json result{
+  Json result{
       {"bench", "step"},
       {"preset", options.preset},
       {"ranks", comm.world()},
@@ -195,6 +232,7 @@ std::string step_bench(const StepBenchOptions& options, comm::Comm& comm, FileSy
       {"reduced_bytes", reduced},
       {"peak_memory_bytes", memory},
       {"losses", losses}};
+  if (options.bare) result["bare_loop"] = bare;
   return result.dump(1) + "\n";
 }
 
@@ -212,8 +250,15 @@ std::string step_bench_text(const std::string& json) {
   for (const auto& [stage, milliseconds] : result.at("stage_milliseconds").items()) {
     lines += text(" ", stage, " ", fixed(milliseconds.get<double>(), 1));
   }
-  return lines + text("\n  peak memory of a rank ",
-                      human_bytes(result.at("peak_memory_bytes").get<std::uint64_t>()), "\n");
+  lines += text("\n  peak memory of a rank ",
+                human_bytes(result.at("peak_memory_bytes").get<std::uint64_t>()), "\n");
+  if (result.contains("bare_loop")) {
+    const Json& bare = result.at("bare_loop");
+    lines += text("  the bare loop takes ", fixed(bare.at("milliseconds").get<double>(), 1),
+                  " ms; the engine is ", fixed(bare.at("engine_faster").get<double>(), 3),
+                  " times as fast\n");
+  }
+  return lines;
 }
 
 }  // namespace atelier::bench

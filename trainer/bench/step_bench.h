@@ -17,12 +17,13 @@ struct StepBenchOptions {
   loop::RunConfig config;
   networks::Geometry geometry;
   std::int64_t steps = 30;  ///< timed, after 10 whose losses are reported
+  bool bare = false;        ///< take turns with the bare loop; one rank only
   Path inputs = {};         ///< where to leave weights and inputs for a peer; empty: nowhere
 };
 
 /// Trains on made-up images. Returns one JSON document, on rank 0; images per second count the real
 /// images of all ranks, from bytes to updated weights. Collective: all ranks. Throws: CommError,
-/// IoError, DeviceError when a value is not finite.
+/// IoError, DeviceError when a value is not finite, RefusedError for a bare loop on several ranks.
 [[nodiscard]] std::string step_bench(const StepBenchOptions& options, comm::Comm& comm,
                                      FileSystem& files);
 

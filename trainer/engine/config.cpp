@@ -70,6 +70,9 @@ void describe(ConfigFields& fields, OptimizerConfig& config) {
                  {"half life of the weight average"});
   fields.integer("optimizer.bucket_bytes", config.bucket_bytes, {1024, std::int64_t{1} << 30},
                  {"gradients are all-reduced in pieces of this size"});
+  fields.choice(
+      "optimizer.wire", config.wire, {{"full", Wire::kFull}, {"bf16", Wire::kBFloat16}},
+      {"what gradients travel between ranks as; bf16: half the bytes, summed in float32"});
   DiscriminatorOptimizerConfig& own = config.discriminator;
   fields.optional_real("optimizer.discriminator.learning_rate", own.learning_rate, positive(),
                        {"of the discriminator; unset: optimizer.learning_rate", true});

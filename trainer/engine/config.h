@@ -35,6 +35,12 @@ struct TrainConfig {
 
 enum class OptimizerKind : std::uint8_t { kAdam, kAdamW, kSgd };
 
+/// What gradients travel between ranks as.
+enum class Wire : std::uint8_t {
+  kFull,      ///< in the type they have
+  kBFloat16,  ///< rounded: half the bytes; the ranks' values are summed in float32
+};
+
 /// What a discriminator may have of its own.
 struct DiscriminatorOptimizerConfig {
   std::optional<double> learning_rate;
@@ -58,6 +64,7 @@ struct OptimizerConfig {
   double final_factor = 0.0;  ///< of the learning rate, at the end
   std::int64_t ema_half_life_images = 44000;
   std::int64_t bucket_bytes = 4 << 20;  ///< gradients are all-reduced in pieces of this size
+  Wire wire = Wire::kFull;
   DiscriminatorOptimizerConfig discriminator;
 
   /// With what the net has of its own in place of the general values.

@@ -20,7 +20,7 @@ class GradientBuckets::Hook final : public torch::autograd::PostAccumulateGradHo
 };
 
 GradientBuckets::GradientBuckets(FlatParameters& flat, comm::Comm& comm, std::string net,
-                                 std::int64_t bucket_bytes)
+                                 std::int64_t bucket_bytes, Wire wire)
     : flat_(&flat), comm_(&comm), net_(std::move(net)), received_(flat.trained_slots()) {
   for (std::size_t slot = 0; slot < flat.trained_slots(); ++slot) {
     views_.push_back(FlatParameters::view(flat.gradients(), flat.slots()[slot]));
@@ -28,6 +28,12 @@ GradientBuckets::GradientBuckets(FlatParameters& flat, comm::Comm& comm, std::st
                                                    std::make_unique<Hook>(*this, slot));
   }
   plan(bucket_bytes);
+  if (wire == Wire::kBFloat16 && comm.world() > 1) {
+    const std::int64_t elements = flat.gradients().numel();
+    constexpr std::size_t kBytes = 2;
+    wire_ = torch::from_blob(comm.allocate(static_cast<std::size_t>(elements) * kBytes), {elements},
+                             torch::kBFloat16);
+  }
 }
 
 GradientBuckets::~GradientBuckets() {
@@ -74,13 +80,17 @@ std::int64_t GradientBuckets::finish() {
   }
   if (comm_->world() == 1) return 0;
   const at::Tensor& gradients = flat_->gradients();
+  const at::Tensor& moved = wire_.defined() ? wire_ : gradients;
   for (std::size_t i = 0; i < buckets_.size(); ++i) {
-    const at::Tensor part =
-        gradients.narrow(0, buckets_[i].begin, buckets_[i].end - buckets_[i].begin);
+    const auto part = [&](const at::Tensor& flat) {
+      return flat.narrow(0, buckets_[i].begin, buckets_[i].end - buckets_[i].begin);
+    };
+    if (wire_.defined()) part(wire_).copy_(part(gradients));
     const std::string label = text("gradients of ", net_, ", bucket ", i);
-    comm_->all_reduce(parallel::buffer_of(part), comm::ReduceOp::kSum, {.label = label});
+    comm_->all_reduce(parallel::buffer_of(part(moved)), comm::ReduceOp::kSum, {.label = label});
+    if (wire_.defined()) part(gradients).copy_(part(wire_));
   }
-  return static_cast<std::int64_t>(gradients.nbytes());
+  return static_cast<std::int64_t>(moved.nbytes());
 }
 
 }  // namespace atelier::engine

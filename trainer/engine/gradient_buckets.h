@@ -14,6 +14,7 @@
 #include <torch/torch.h>
 
 #include "launch/comm/comm.h"
+#include "trainer/engine/config.h"
 #include "trainer/engine/flat_parameters.h"
 
 namespace atelier::engine {
@@ -21,9 +22,9 @@ namespace atelier::engine {
 class GradientBuckets {
  public:
   /// `net` names the gradients in reports; a bucket holds whole parameters of at least
-  /// `bucket_bytes` together. Lifetime: `flat` and `comm` outlive it.
+  /// `bucket_bytes` together. Lifetime: `flat` and `comm` outlive it. Collective: all ranks.
   GradientBuckets(FlatParameters& flat, comm::Comm& comm, std::string net,
-                  std::int64_t bucket_bytes);
+                  std::int64_t bucket_bytes, Wire wire = Wire::kFull);
   ~GradientBuckets();
   GradientBuckets(const GradientBuckets&) = delete;
   GradientBuckets& operator=(const GradientBuckets&) = delete;
@@ -53,6 +54,7 @@ class GradientBuckets {
   std::string net_;
   std::vector<Bucket> buckets_;  ///< in the order they are summed in
   std::vector<at::Tensor> views_;
+  at::Tensor wire_;             ///< what travels, where that is not the flat gradients
   std::vector<char> received_;  ///< by slot
 };
 

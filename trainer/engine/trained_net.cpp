@@ -9,7 +9,7 @@ TrainedNet::TrainedNet(const objectives::NamedNet& named, at::ScalarType type, c
                        const OptimizerConfig& config)
     : name_(named.name),
       flat_(*named.net, type, comm),
-      gradients_(flat_, comm, named.name, config.bucket_bytes),
+      gradients_(flat_, comm, named.name, config.bucket_bytes, config.wire),
       config_(config.of_net(named.name)),
       optimizer_(make_optimizer(config_, flat_.gradients())) {
   if (named.averaged) average_ = flat_.weights().clone();

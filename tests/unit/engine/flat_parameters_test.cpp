@@ -1,4 +1,5 @@
 // The flat buffers of a net and the way of gradients into them, against plain autograd.
+#include <array>
 #include <cmath>
 #include <limits>
 #include <mutex>
@@ -91,8 +92,8 @@ TEST(FlatParameters, frozen_parameters_come_last_and_have_no_gradients) {
 
 struct Bucketed {
   Bucketed(networks::Net& net, at::ScalarType type, comm::Comm& comm,
-           std::int64_t bucket_bytes = kBucketBytes)
-      : flat(net, type, comm), buckets(flat, comm, "D", bucket_bytes) {}
+           std::int64_t bucket_bytes = kBucketBytes, Wire wire = Wire::kFull)
+      : flat(net, type, comm), buckets(flat, comm, "D", bucket_bytes, wire) {}
   [[nodiscard]] at::Tensor gradient(std::size_t slot) const {
     return FlatParameters::view(flat.gradients(), flat.slots()[slot]);
   }
@@ -185,21 +186,49 @@ TEST(GradientBuckets, bucket_size_changes_calls_but_no_bits) {
   EXPECT_EQ(calls.back(), 1U);
 }
 
-TEST(GradientBuckets, an_infinite_loss_reaches_every_rank) {
-  comm::run_ranks(2, [](comm::Comm& comm) {
+// Every rank's values rounded once, summed in float32 in rank order, the sum rounded once.
+TEST(GradientBuckets, a_bfloat16_wire_halves_the_bytes_and_sums_in_float32) {
+  const at::Tensor x = torch::rand({6, 3, 16, 16});
+  std::mutex mutex;
+  std::array<at::Tensor, 3> own;
+  std::vector<at::Tensor> sums;
+  comm::run_ranks(3, [&](comm::Comm& comm) {
     const auto net = small_net();
-    Bucketed bucketed(*net, torch::kFloat, comm);
+    Bucketed bucketed(*net, torch::kFloat, comm, 1000, Wire::kBFloat16);
     bucketed.buckets.begin();
-    const double loss = comm.rank() == 1 ? std::numeric_limits<double>::infinity() : 1.0;
-    bucketed.buckets.add_verdict(torch::tensor(loss));
-    bucketed.buckets.finish();
-    EXPECT_FALSE(std::isfinite(bucketed.flat.gradients().norm().item<double>()));
+    net->forward(x.narrow(0, 2 * comm.rank(), 2)).exp().sum().backward();
+    const at::Tensor mine = bucketed.flat.gradients().clone();
 
-    bucketed.buckets.begin();
-    bucketed.buckets.add_verdict(torch::tensor(1.0));
-    bucketed.buckets.finish();
-    EXPECT_EQ(bucketed.flat.gradients().norm().item<double>(), 0);
+    const std::int64_t moved = bucketed.buckets.finish();
+
+    EXPECT_EQ(moved, static_cast<std::int64_t>(bucketed.flat.gradients().nbytes() / 2));
+    const std::lock_guard lock(mutex);
+    own.at(static_cast<std::size_t>(comm.rank())) = mine;
+    sums.push_back(bucketed.flat.gradients().clone());
   });
+  at::Tensor expected = torch::zeros_like(own[0]);
+  for (const at::Tensor& one : own) expected += one.to(torch::kBFloat16).to(torch::kFloat);
+  expected = expected.to(torch::kBFloat16).to(torch::kFloat);
+  for (const at::Tensor& sum : sums) EXPECT_TRUE(at::equal(sum, expected));
+}
+
+TEST(GradientBuckets, an_infinite_loss_reaches_every_rank) {
+  for (const Wire wire : {Wire::kFull, Wire::kBFloat16}) {
+    comm::run_ranks(2, [&](comm::Comm& comm) {
+      const auto net = small_net();
+      Bucketed bucketed(*net, torch::kFloat, comm, kBucketBytes, wire);
+      bucketed.buckets.begin();
+      const double loss = comm.rank() == 1 ? std::numeric_limits<double>::infinity() : 1.0;
+      bucketed.buckets.add_verdict(torch::tensor(loss));
+      bucketed.buckets.finish();
+      EXPECT_FALSE(std::isfinite(bucketed.flat.gradients().norm().item<double>()));
+
+      bucketed.buckets.begin();
+      bucketed.buckets.add_verdict(torch::tensor(1.0));
+      bucketed.buckets.finish();
+      EXPECT_EQ(bucketed.flat.gradients().norm().item<double>(), 0);
+    });
+  }
 }
 
 }  // namespace
