@@ -162,16 +162,16 @@ void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
   NetValue& value = value_of(report, phase.net);
   const at::Tensor& gradients = trained.flat().gradients();
   value.gradient_norm = norm_of(gradients);
-  value.parameter_norm = norm_of(trained.flat().weights());
   if (std::isfinite(value.gradient_norm)) {
     const double batch = input.images();
     const double images = input.images_before + batch;
     const double factor = learning_rate_factor(optimizer_, images, input.images_total);
-    trained.update(trained.learning_rate() * factor, value.gradient_norm,
-                   average_decay(optimizer_, images, batch));
+    value.parameter_norm = trained.update(trained.learning_rate() * factor, value.gradient_norm,
+                                          average_decay(optimizer_, images, batch));
   } else {
     // The sum over ranks is the same everywhere, so every rank comes to this verdict alone.
     report.updated = false;
+    value.parameter_norm = norm_of(trained.flat().trained());
     report.non_finite.push_back(explain(phase, input));
     // Running statistics have seen what was not finite.
     for (std::size_t i = 0; i < nets_.size(); ++i) {

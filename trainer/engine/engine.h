@@ -35,7 +35,7 @@ struct LossValue {
 struct NetValue {
   std::string net;
   double gradient_norm = 0;
-  double parameter_norm = 0;
+  double parameter_norm = 0;  ///< of the trained weights, after the step
 };
 
 struct StepReport {

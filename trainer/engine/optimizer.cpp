@@ -24,9 +24,27 @@ void in_blocks(std::int64_t elements, Work work) {
   });
 }
 
+std::vector<double> one_per_block(std::int64_t elements) {
+  return std::vector<double>(
+      static_cast<std::size_t>((elements + kUpdateBlock - 1) / kUpdateBlock));
+}
+
+// The root of the sum, in the order of the blocks.
+double root_of(const std::vector<double>& sums) {
+  double sum = 0;
+  for (const double part : sums) sum += part;
+  return std::sqrt(sum);
+}
+
 template <typename T>
 T* at_element(const at::Tensor& flat, std::int64_t first) {
   return flat.defined() ? flat.data_ptr<T>() + first : nullptr;
+}
+
+double squares_of_block(const at::Tensor& flat, std::int64_t first, std::int64_t count) {
+  return AT_DISPATCH_FLOATING_TYPES(flat.scalar_type(), "norm", [&] {
+    return sum_of_squares(at_element<scalar_t>(flat, first), count);
+  });
 }
 
 // While the block is in the cache.
@@ -49,12 +67,16 @@ class BlockwiseOptimizer : public Optimizer {
     for (const std::string_view name : moments) moments_.push_back({name, torch::zeros_like(like)});
   }
 
-  void update(FlatParameters& flat, const at::Tensor& average, const OptimizerStep& step) final {
+  double update(FlatParameters& flat, const at::Tensor& average, const OptimizerStep& step) final {
     steps_.add_(1);
+    std::vector<double> sums = one_per_block(flat.gradients().numel());
     in_blocks(flat.gradients().numel(), [&](std::int64_t first, std::int64_t count) {
       update_block({flat, average, first, count}, step);
       round_block(flat, first, count);
+      sums[static_cast<std::size_t>(first / kUpdateBlock)] =
+          squares_of_block(flat.weights(), first, count);
     });
+    return root_of(sums);
   }
   [[nodiscard]] const std::vector<Moment>& moments() const final { return moments_; }
   [[nodiscard]] at::Tensor& steps() final { return steps_; }
@@ -143,17 +165,11 @@ std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config,
 }
 
 double norm_of(const at::Tensor& flat) {
-  std::vector<double> sums(
-      static_cast<std::size_t>((flat.numel() + kUpdateBlock - 1) / kUpdateBlock));
-  AT_DISPATCH_FLOATING_TYPES(flat.scalar_type(), "norm", [&] {
-    in_blocks(flat.numel(), [&](std::int64_t first, std::int64_t count) {
-      sums[static_cast<std::size_t>(first / kUpdateBlock)] =
-          sum_of_squares(at_element<scalar_t>(flat, first), count);
-    });
+  std::vector<double> sums = one_per_block(flat.numel());
+  in_blocks(flat.numel(), [&](std::int64_t first, std::int64_t count) {
+    sums[static_cast<std::size_t>(first / kUpdateBlock)] = squares_of_block(flat, first, count);
   });
-  double sum = 0;
-  for (const double part : sums) sum += part;
-  return std::sqrt(sum);
+  return root_of(sums);
 }
 
 }  // namespace atelier::engine

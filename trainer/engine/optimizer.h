@@ -28,9 +28,10 @@ class Optimizer {
   };
 
   virtual ~Optimizer() = default;
-  /// One step with the gradients now in `flat`. `average`: flat weights, or undefined.
-  virtual void update(FlatParameters& flat, const at::Tensor& average,
-                      const OptimizerStep& step) = 0;
+  /// One step with the gradients now in `flat`. `average`: flat weights, or undefined. Returns the
+  /// norm of the new weights, read while they are in the cache.
+  virtual double update(FlatParameters& flat, const at::Tensor& average,
+                        const OptimizerStep& step) = 0;
   [[nodiscard]] virtual const std::vector<Moment>& moments() const = 0;
   /// Steps done. Shapes: int64 [1].
   [[nodiscard]] virtual at::Tensor& steps() = 0;

@@ -15,13 +15,13 @@ TrainedNet::TrainedNet(const objectives::NamedNet& named, at::ScalarType type, c
   if (named.averaged) average_ = flat_.weights().clone();
 }
 
-void TrainedNet::update(double learning_rate, double gradient_norm, double average_decay) {
+double TrainedNet::update(double learning_rate, double gradient_norm, double average_decay) {
   const torch::NoGradGuard no_grad;
   const bool too_long = config_.clip_norm > 0 && gradient_norm > config_.clip_norm;
-  optimizer_->update(flat_, average_,
-                     {.learning_rate = learning_rate,
-                      .gradient_scale = too_long ? config_.clip_norm / gradient_norm : 1.0,
-                      .average_decay = average_decay});
+  return optimizer_->update(flat_, average_,
+                            {.learning_rate = learning_rate,
+                             .gradient_scale = too_long ? config_.clip_norm / gradient_norm : 1.0,
+                             .average_decay = average_decay});
 }
 
 void TrainedNet::copy_frozen_to_average() {

@@ -38,8 +38,9 @@ class TrainedNet {
   /// Learning rate of this net before any schedule.
   [[nodiscard]] double learning_rate() const { return config_.learning_rate; }
   /// One step with the gradients now in the flat buffer, whose norm is `gradient_norm`: clips,
-  /// updates the weights and moves the average, which keeps `average_decay` of itself.
-  void update(double learning_rate, double gradient_norm, double average_decay);
+  /// updates the weights and moves the average, which keeps `average_decay` of itself. Returns the
+  /// norm of the new weights.
+  double update(double learning_rate, double gradient_norm, double average_decay);
   /// The average has no running statistics of its own: it takes those of the weights.
   void copy_frozen_to_average();
 

@@ -1,6 +1,13 @@
 #include "trainer/networks/batch_norm.h"
 
+#include <algorithm>
 #include <array>
+#include <type_traits>
+
+#include <ATen/Parallel.h>
+
+#include "launch/base/error.h"
+#include "trainer/networks/channel_loops.h"
 
 namespace atelier::networks {
 namespace {
@@ -8,63 +15,134 @@ namespace {
 constexpr double kEpsilon = 1e-5;
 constexpr double kMomentum = 0.1;
 constexpr std::array<std::int64_t, 3> kAllButChannels{0, 2, 3};
+// Rows are worked on in chunks of this many, shared out among threads; sums are taken chunk by
+// chunk, so that the number of threads changes no bits.
+constexpr std::int64_t kChunkRows = 2048;
 
-// Of one channel dimension, over the global batch.
+// Over the batch, of all ranks or of one; double.
 struct Statistics {
   at::Tensor mean_C;
   at::Tensor var_C;  ///< biased
   double count = 0;  ///< values per channel
 };
 
-double values_per_channel(const at::Tensor& x_NCHW) {
-  return static_cast<double>(x_NCHW.numel() / x_NCHW.size(1));
+std::int64_t rows_of(const at::Tensor& x_NCHW) {
+  return x_NCHW.numel() / std::max<std::int64_t>(1, x_NCHW.size(1));
+}
+
+std::int64_t chunks_of(const at::Tensor& x_NCHW) {
+  return (rows_of(x_NCHW) + kChunkRows - 1) / kChunkRows;
 }
 
 at::Tensor per_channel(const at::Tensor& values_C) { return values_C.view({1, -1, 1, 1}); }
 
 // What the ranks found, combined in rank order (Chan, Golub, LeVeque 1983): the variance of the
 // whole is never a difference of large numbers. Shapes: [world, 1 + 2 C]: count, mean, variance.
-template <typename T>
 Statistics combine(const at::Tensor& of_ranks) {
-  const auto rows = of_ranks.accessor<T, 2>();
+  const auto rows = of_ranks.accessor<double, 2>();
   const std::int64_t channels = (rows.size(1) - 1) / 2;
   Statistics all{.mean_C = of_ranks.new_zeros({channels}), .var_C = of_ranks.new_zeros({channels})};
   for (std::int64_t rank = 0; rank < rows.size(0); ++rank) all.count += rows[rank][0];
-  T* const means = all.mean_C.data_ptr<T>();
-  T* const variances = all.var_C.data_ptr<T>();
   for (std::int64_t c = 0; c < channels; ++c) {
     double mean = 0;
     double spread = 0;
     for (std::int64_t rank = 0; rank < rows.size(0); ++rank) {
-      mean += double{rows[rank][0]} * double{rows[rank][1 + c]} / all.count;
+      mean += rows[rank][0] * rows[rank][1 + c] / all.count;
     }
     for (std::int64_t rank = 0; rank < rows.size(0); ++rank) {
-      const double distance = double{rows[rank][1 + c]} - mean;
-      spread +=
-          double{rows[rank][0]} * (double{rows[rank][1 + channels + c]} + distance * distance);
+      const double distance = rows[rank][1 + c] - mean;
+      spread += rows[rank][0] * (rows[rank][1 + channels + c] + distance * distance);
     }
-    means[c] = static_cast<T>(mean);
-    variances[c] = static_cast<T>(spread / all.count);
+    all.mean_C.data_ptr<double>()[c] = mean;
+    all.var_C.data_ptr<double>()[c] = spread / all.count;
   }
   return all;
 }
 
-// `like`: a parameter; float32 where x is bfloat16.
-Statistics statistics_over_ranks(const parallel::BatchReducer& batch, const at::Tensor& x_NCHW,
-                                 const at::Tensor& like) {
+// Calls `work(chunk, first row, rows)` for all rows of x.
+template <typename Work>
+void in_chunks(const at::Tensor& x_NCHW, Work work) {
+  const std::int64_t rows = rows_of(x_NCHW);
+  at::parallel_for(0, chunks_of(x_NCHW), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t chunk = begin; chunk < end; ++chunk) {
+      const std::int64_t first = chunk * kChunkRows;
+      work(chunk, first, std::min(kChunkRows, rows - first));
+    }
+  });
+}
+
+template <typename T>
+T* at_row(const at::Tensor& x_NCHW, std::int64_t row) {
+  return static_cast<T*>(x_NCHW.data_ptr()) + row * x_NCHW.size(1);
+}
+
+// Two sums per channel over all rows. `add(first row, rows, sums, others)` adds those of some.
+// Shapes: → [2, C] double.
+template <typename Add>
+at::Tensor sum_by_channel(const at::Tensor& x_NCHW, Add add) {
   const std::int64_t channels = x_NCHW.size(1);
-  at::Tensor mine = like.new_zeros({1 + 2 * channels});
-  if (x_NCHW.numel() > 0) {
-    // With running statistics of float32, and no step towards the new ones, the sums of bfloat16
-    // images are float32 too.
-    const at::Tensor none = like.new_zeros({channels});
-    const auto [mean, var] = at::batch_norm_update_stats(x_NCHW, none, none, 0.0);
-    mine.narrow(0, 0, 1).fill_(values_per_channel(x_NCHW));
-    mine.narrow(0, 1, channels).copy_(mean);
-    mine.narrow(0, 1 + channels, channels).copy_(var);
+  at::Tensor sums = torch::zeros({chunks_of(x_NCHW), 2, channels}, torch::kDouble);
+  auto* const memory = sums.data_ptr<double>();
+  in_chunks(x_NCHW, [&](std::int64_t chunk, std::int64_t first, std::int64_t rows) {
+    double* const own = memory + chunk * 2 * channels;
+    add(first, rows, own, own + channels);
+  });
+  return sums.sum(0);
+}
+
+// Calls `work` with a value of the type whose loops work on x.
+template <typename Work>
+void by_type(const at::Tensor& x, Work work) {
+  switch (x.scalar_type()) {
+    case at::kBFloat16:
+      return work(BFloat16{});
+    case at::kFloat:
+      return work(float{});
+    case at::kDouble:
+      return work(double{});
+    default:
+      fail_check("type", "batch normalisation works on bfloat16, float32 and float64");
   }
-  const at::Tensor of_ranks = batch.gather(mine);
-  return like.scalar_type() == at::kDouble ? combine<double>(of_ranks) : combine<float>(of_ranks);
+}
+
+template <typename T>
+at::ScalarType wide_type() {
+  return std::is_same_v<T, double> ? at::kDouble : at::kFloat;
+}
+
+// Count, mean and variance of this rank's rows. Shapes: → [1 + 2 C] double.
+at::Tensor own_statistics(const at::Tensor& x_NCHW) {
+  const std::int64_t channels = x_NCHW.size(1);
+  at::Tensor mine = torch::zeros({1 + 2 * channels}, torch::kDouble);
+  if (x_NCHW.numel() == 0) return mine;
+  by_type(x_NCHW, [&](auto type) {
+    using T = decltype(type);
+    // Near the mean, so that squares do not cancel.
+    const at::Tensor shift = x_NCHW.permute({0, 2, 3, 1}).flatten(0, 2)[0].to(wide_type<T>());
+    const at::Tensor sums = sum_by_channel(
+        x_NCHW, [&](std::int64_t first, std::int64_t rows, double* of_x, double* squares) {
+          add_moments<T>({at_row<T>(x_NCHW, first), rows, channels}, shift.data_ptr<Wide<T>>(),
+                         of_x, squares);
+        });
+    const auto rows = static_cast<double>(rows_of(x_NCHW));
+    const at::Tensor apart = sums[0] / rows;
+    mine[0] = rows;
+    mine.narrow(0, 1, channels).copy_(apart + shift);
+    mine.narrow(0, 1 + channels, channels).copy_((sums[1] / rows - apart.square()).clamp_min(0));
+  });
+  return mine;
+}
+
+at::Tensor scaled(const at::Tensor& x_NCHW, const at::Tensor& slope, const at::Tensor& level) {
+  at::Tensor out = at::empty_like(x_NCHW);
+  by_type(x_NCHW, [&](auto type) {
+    using T = decltype(type);
+    in_chunks(x_NCHW, [&](std::int64_t, std::int64_t first, std::int64_t rows) {
+      scale_rows<T>({at_row<T>(x_NCHW, first), rows, x_NCHW.size(1)}, slope.data_ptr<Wide<T>>(),
+                    level.data_ptr<Wide<T>>(), at_row<T>(out, first));
+    });
+  });
+  return out;
 }
 
 struct Gradients {
@@ -73,52 +151,64 @@ struct Gradients {
 
 // dL/dx of the batch's loss, which is the sum of the ranks' shares: what the other ranks' images
 // owe to the common mean and variance arrives through the two sums (Ioffe and Szegedy 2015, §3).
-Gradients first_order(const parallel::BatchReducer& batch, const at::Tensor& gradient_NCHW,
+Gradients first_order(const parallel::BatchReducer* batch, const at::Tensor& gradient_NCHW,
                       const at::Tensor& x_NCHW, const at::Tensor& weight, const Statistics& all) {
   const torch::NoGradGuard no_grad;
+  const at::Tensor g = gradient_NCHW.contiguous(at::MemoryFormat::ChannelsLast);
   const at::Tensor invstd = (all.var_C + kEpsilon).rsqrt();
-  Gradients own{.x_NCHW = at::empty_like(x_NCHW),
-                .weight_C = at::zeros_like(weight),
-                .bias_C = at::zeros_like(weight)};
-  if (x_NCHW.numel() > 0) {
-    // As if mean and variance were constants: dL/dx is then weight invstd dL/dy.
-    std::tie(own.x_NCHW, own.weight_C, own.bias_C) =
-        at::native_batch_norm_backward(gradient_NCHW, x_NCHW, weight, all.mean_C, all.var_C, {}, {},
-                                       false, kEpsilon, {true, true, true});
-  }
-  const auto sums = batch.sum(at::stack({own.weight_C, own.bias_C})).div(all.count);
-  if (x_NCHW.numel() > 0) {
-    const at::Tensor scale = weight * invstd;
-    const at::Tensor slope = scale * invstd * sums[0];
-    const at::Tensor level = scale * sums[1] - slope * all.mean_C;
-    own.x_NCHW.sub_(at::addcmul(per_channel(level), x_NCHW, per_channel(slope)));
-  }
+  Gradients own{.x_NCHW = at::empty_like(x_NCHW), .weight_C = {}, .bias_C = {}};
+  by_type(x_NCHW, [&](auto type) {
+    using T = decltype(type);
+    const std::int64_t channels = x_NCHW.size(1);
+    const at::Tensor mean = all.mean_C.to(wide_type<T>());
+    at::Tensor sums = sum_by_channel(
+        x_NCHW, [&](std::int64_t first, std::int64_t rows, double* of_g, double* of_both) {
+          add_products<T>({at_row<T>(g, first), rows, channels}, at_row<T>(x_NCHW, first),
+                          mean.data_ptr<Wide<T>>(), of_g, of_both);
+        });
+    sums[1].mul_(invstd);
+    own.bias_C = sums[0].to(weight.scalar_type());
+    own.weight_C = sums[1].to(weight.scalar_type());
+    const at::Tensor means = (batch == nullptr ? sums : batch->sum(sums)) / all.count;
+    const at::Tensor slope = weight.to(at::kDouble) * invstd;
+    const at::Tensor x_slope = -slope * invstd * means[1];
+    const at::Tensor level = -slope * means[0] - x_slope * all.mean_C;
+    const at::Tensor by_channel = torch::stack({slope, x_slope, level}).to(wide_type<T>());
+    const auto* const values = by_channel.data_ptr<Wide<T>>();
+    in_chunks(x_NCHW, [&](std::int64_t, std::int64_t first, std::int64_t rows) {
+      mix_rows<T>({at_row<T>(g, first), rows, channels}, at_row<T>(x_NCHW, first), values,
+                  values + channels, values + 2 * channels, at_row<T>(own.x_NCHW, first));
+    });
+  });
   return own;
 }
 
 // The same as a formula of x, weight and gradient, with mean and variance as functions of x, so
 // that autograd can differentiate it again.
-Gradients differentiable(const parallel::BatchReducer& batch, const at::Tensor& gradient_NCHW,
+Gradients differentiable(const parallel::BatchReducer* batch, const at::Tensor& gradient_NCHW,
                          const at::Tensor& x_NCHW, const at::Tensor& weight, double count) {
+  const auto mean_of = [&](const at::Tensor& sums) {
+    return (batch == nullptr ? sums : batch->sum(sums)) / count;
+  };
   const at::ScalarType type = weight.scalar_type();
   const at::Tensor x = x_NCHW.to(type);
   const at::Tensor gradient = gradient_NCHW.to(type);
-  const at::Tensor mean = batch.sum(x.sum(kAllButChannels)) / count;
-  const at::Tensor centred = x - per_channel(mean);
-  const at::Tensor var = batch.sum(centred.square().sum(kAllButChannels)) / count;
+  const at::Tensor centred = x - per_channel(mean_of(x.sum(kAllButChannels)));
+  const at::Tensor var = mean_of(centred.square().sum(kAllButChannels));
   const at::Tensor invstd = (var + kEpsilon).rsqrt();
   const at::Tensor normal = centred * per_channel(invstd);
   const at::Tensor of_weight = (gradient * normal).sum(kAllButChannels);
   const at::Tensor of_bias = gradient.sum(kAllButChannels);
-  const at::Tensor common = gradient - per_channel(batch.sum(of_bias) / count) -
-                            normal * per_channel(batch.sum(of_weight) / count);
+  const at::Tensor common =
+      gradient - per_channel(mean_of(of_bias)) - normal * per_channel(mean_of(of_weight));
   return {.x_NCHW = (per_channel(weight * invstd) * common).to(x_NCHW.scalar_type()),
           .weight_C = of_weight,
           .bias_C = of_bias};
 }
 
-class NormalizeOverRanks : public torch::autograd::Function<NormalizeOverRanks> {
+class Normalize : public torch::autograd::Function<Normalize> {
  public:
+  // `batch`: null for this rank's images alone.
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x_NCHW,
                             const at::Tensor& weight, const at::Tensor& bias,
                             const at::Tensor& mean, const at::Tensor& var, double count,
@@ -126,9 +216,9 @@ class NormalizeOverRanks : public torch::autograd::Function<NormalizeOverRanks> 
     context->save_for_backward({x_NCHW, weight, mean, var});
     context->saved_data["count"] = count;
     context->saved_data["batch"] = batch;
-    if (x_NCHW.numel() == 0) return at::empty_like(x_NCHW);
-    return std::get<0>(
-        at::native_batch_norm(x_NCHW, weight, bias, mean, var, false, 0.0, kEpsilon));
+    const at::Tensor slope = weight.to(at::kDouble) * (var + kEpsilon).rsqrt();
+    const at::Tensor level = bias.to(at::kDouble) - slope * mean;
+    return scaled(x_NCHW, slope.to(weight.scalar_type()), level.to(weight.scalar_type()));
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -136,8 +226,8 @@ class NormalizeOverRanks : public torch::autograd::Function<NormalizeOverRanks> 
     const auto saved = context->get_saved_variables();
     const double count = context->saved_data["count"].toDouble();
     // NOLINTNEXTLINE(performance-no-int-to-ptr): the context stores numbers only
-    const auto& batch =
-        *reinterpret_cast<const parallel::BatchReducer*>(context->saved_data["batch"].toInt());
+    const auto* const batch =
+        reinterpret_cast<const parallel::BatchReducer*>(context->saved_data["batch"].toInt());
     const Gradients all =
         torch::GradMode::is_enabled()
             ? differentiable(batch, gradients.at(0), saved[0], saved[1], count)
@@ -156,22 +246,28 @@ BatchNorm::BatchNorm(std::int64_t channels)
       running_var_(register_parameter("running_var", torch::ones({channels}), false)) {}
 
 at::Tensor BatchNorm::forward(const at::Tensor& x_NCHW) {
-  if (is_training() && batch_ != nullptr && batch_->world() > 1) return over_all_ranks(x_NCHW);
+  if (is_training()) return over_batch(x_NCHW.contiguous(at::MemoryFormat::ChannelsLast));
   if (x_NCHW.numel() == 0) return x_NCHW;
-  return at::batch_norm(x_NCHW, weight_, bias_, running_mean_, running_var_, is_training(),
-                        kMomentum, kEpsilon, false);
+  return at::batch_norm(x_NCHW, weight_, bias_, running_mean_, running_var_, false, kMomentum,
+                        kEpsilon, false);
 }
 
-at::Tensor BatchNorm::over_all_ranks(const at::Tensor& x_NCHW) {
+at::Tensor BatchNorm::over_batch(const at::Tensor& x_NCHW) {
+  const parallel::BatchReducer* const batch =
+      batch_ != nullptr && batch_->world() > 1 ? batch_ : nullptr;
   Statistics all;
   {
     const torch::NoGradGuard no_grad;
-    all = statistics_over_ranks(*batch_, x_NCHW, running_mean_);
-    running_mean_.lerp_(all.mean_C, kMomentum);
-    running_var_.lerp_(all.var_C * (all.count / (all.count - 1)), kMomentum);
+    const at::Tensor mine = own_statistics(x_NCHW);
+    all = combine(batch == nullptr ? mine.unsqueeze(0) : batch->gather(mine));
+    if (all.count == 0) return x_NCHW;
+    const at::ScalarType type = running_mean_.scalar_type();
+    running_mean_.lerp_(all.mean_C.to(type), kMomentum);
+    running_var_.lerp_((all.var_C * (all.count / std::max(1.0, all.count - 1))).to(type),
+                       kMomentum);
   }
-  return NormalizeOverRanks::apply(x_NCHW, weight_, bias_, all.mean_C, all.var_C, all.count,
-                                   reinterpret_cast<std::int64_t>(batch_));
+  return Normalize::apply(x_NCHW, weight_, bias_, all.mean_C, all.var_C, all.count,
+                          reinterpret_cast<std::int64_t>(batch));
 }
 
 int share_batch_statistics(torch::nn::Module& net, const parallel::BatchReducer* batch) {

@@ -27,7 +27,7 @@ class BatchNorm final : public torch::nn::Module {
   void share(const parallel::BatchReducer* batch) { batch_ = batch; }
 
  private:
-  [[nodiscard]] at::Tensor over_all_ranks(const at::Tensor& x_NCHW);
+  [[nodiscard]] at::Tensor over_batch(const at::Tensor& x_NCHW);
 
   at::Tensor weight_, bias_, running_mean_, running_var_;
   const parallel::BatchReducer* batch_ = nullptr;
