@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <pthread.h>
+
 namespace atelier::comm {
 namespace {
 
@@ -15,7 +17,9 @@ Watchdog::Watchdog(const FlightRecorder& recorder, WatchdogOptions options)
     : recorder_(recorder),
       options_(std::move(options)),
       limit_ms_(options_.limit.count()),
-      thread_([this] { watch(); }) {}
+      thread_([this] { watch(); }) {
+  ::pthread_setname_np(thread_.native_handle(), "atelier-watch");
+}
 
 Watchdog::~Watchdog() {
   {

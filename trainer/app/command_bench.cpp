@@ -38,6 +38,10 @@ ExitCode bench_step(const Options& options, Context& context) {
       .steps = options.steps,
       .bare = options.bare,
       .inputs = options.inputs};
+  if (bench.config.train.accumulation != 1) {
+    throw ConfigError("The benchmark passes the whole batch through the nets at once.",
+                      "Leave out train.accumulation, and lower --batch-per-rank.");
+  }
   bench.config.train.batch = options.batch_per_rank * world;
   const Preset* const preset = find_preset(options.preset);
   const std::int64_t side = options.side > 0 ? options.side : preset != nullptr ? preset->side : 64;

@@ -17,7 +17,8 @@ BareLoop::BareLoop(objectives::Objective& objective, comm::Comm& comm,
       bfloat16_(precision == engine::Precision::kBFloat16) {
   const torch::NoGradGuard no_grad;
   for (const objectives::NamedNet& named : objective.nets()) {
-    Trained net{.named = named};
+    Trained net;
+    net.named = named;
     for (at::Tensor& parameter : named.net->parameters()) {
       if (!parameter.requires_grad()) continue;
       if (parameter.dim() == 4) {

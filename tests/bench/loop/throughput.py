@@ -16,7 +16,7 @@ from pathlib import Path
 
 from jobs import command, environment
 
-PRESETS = ("ae-32", "vae-32", "gan-32", "ae-64", "vae-64", "gan-64")
+PRESETS = ("ae-32", "vae-32", "gan-32", "ae-64", "vae-64", "gan-64", "dcgan-64")
 LAYOUTS = ((1, 2), (2, 1))
 PRECISIONS = ("fp32", "auto")
 

@@ -61,6 +61,11 @@ class Bench(ProgramTest):
         done = self.run_program("bench", "step", "--preset", "gan-32", "--batch-per-rank", "4", *SMALL)
         self.assertRegex(done.out, r"gan-32 on 1 rank\(s\) x 1 thread\(s\), fp32, 4 images per rank\n  [\d.]+ images/s; a step takes")
 
+    def test_what_would_be_ignored_is_refused(self):
+        done = self.run_program("bench", "step", "--preset", "gan-32", "--set", "train.accumulation=2")
+        self.assertEqual(done.code, 2)
+        self.assertIn("train.accumulation", done.err)
+
     def test_a_file_in_the_way_is_not_overwritten(self):
         (self.folder / "inputs").mkdir()
         (self.folder / "inputs" / "weights.safetensors").write_text("mine")

@@ -13,6 +13,7 @@
 #include "launch/base/error.h"
 #include "launch/comm/self_comm.h"
 #include "launch/comm/thread_comm.h"
+#include "tests/unit/engine/scripted.h"
 #include "tests/unit/engine/small_net.h"
 #include "tests/unit/engine/trajectory.h"
 #include "trainer/engine/images.h"
@@ -23,6 +24,8 @@ namespace {
 using objectives::Family;
 using tests::bytes_of;
 using tests::Recipe;
+using tests::Scripted;
+using tests::step_alone;
 using tests::Trainee;
 
 TEST(AverageScope, computes_with_averages_and_restores_every_bit) {
@@ -303,41 +306,6 @@ TEST(Engine, an_average_has_the_running_statistics_and_evaluation_uses_them) {
   EXPECT_TRUE(net.forward(images).narrow(0, 0, 1).allclose(net.forward(images.narrow(0, 0, 1)),
                                                            1e-4, 1e-5));
   EXPECT_TRUE(at::equal(nets[0]->flat().frozen(), running));
-}
-
-// An objective of one weight vector whose loss the test writes.
-class Scripted final : public objectives::Objective {
- public:
-  using Loss = std::function<at::Tensor(const at::Tensor&)>;
-  explicit Scripted(Loss loss) : loss_(std::move(loss)) {}
-  [[nodiscard]] std::string_view family() const override { return "scripted"; }
-  [[nodiscard]] const std::vector<objectives::NamedNet>& nets() const override { return nets_; }
-  [[nodiscard]] const std::vector<objectives::Phase>& phases() const override { return phases_; }
-  [[nodiscard]] objectives::Losses losses(const objectives::Phase&,
-                                          const objectives::PhaseInput&) override {
-    const at::Tensor total = loss_(net_->weight);
-    return {.total = total, .terms = {{"loss", total.detach()}}};
-  }
-  [[nodiscard]] std::int64_t latent_dims() const override { return 1; }
-  [[nodiscard]] bool samples() const override { return false; }
-  [[nodiscard]] at::Tensor decode(const at::Tensor& z) override { return z; }
-
- private:
-  struct Vector final : networks::Net {
-    Vector() { weight = register_parameter("weight", torch::ones({1, 4})); }
-    [[nodiscard]] at::Tensor forward(const at::Tensor& x) override { return x; }
-    at::Tensor weight;
-  };
-  Loss loss_;
-  std::shared_ptr<Vector> net_ = std::make_shared<Vector>();
-  std::vector<objectives::NamedNet> nets_{{.name = "V", .net = net_, .averaged = true}};
-  std::vector<objectives::Phase> phases_{{.net = "V", .image_stream = 0, .terms = {"loss"}}};
-};
-
-StepReport step_alone(Engine& engine, std::int64_t global_batch) {
-  const at::Tensor images = torch::zeros({1});
-  const MicroBatch batch{.position = {.global_batch = global_batch}, .images_NCHW = {&images, 1}};
-  return engine.step({.micro_batches = {&batch, 1}, .images_total = 100}, [](Stage) {});
 }
 
 TEST(Engine, an_infinite_loss_with_finite_gradients_changes_no_weight) {
