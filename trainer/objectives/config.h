@@ -14,7 +14,7 @@ struct ModelConfig {
   Family family = Family::kAutoencoder;
   std::int64_t width = 32;    ///< channels of the finest level
   std::int64_t latent = 128;  ///< latent dimensions
-  networks::Style style;
+  networks::Style style = {};
 };
 
 enum class GanLoss : std::uint8_t { kRelativistic, kNonSaturating };

@@ -20,7 +20,7 @@ struct Recipe {
   double learning_rate = 1e-3;
   std::int64_t total_steps = 200;
   std::int64_t accumulation = 1;  ///< micro-batches of `batch` images per step
-  networks::Style style;
+  networks::Style style = {};
   objectives::GanLoss gan_loss = objectives::GanLoss::kRelativistic;
   engine::BatchStatistics statistics = engine::BatchStatistics::kSync;
 };
