@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdint>
 
+#include "launch/base/bfloat16.h"
 #include "launch/base/error.h"
 
 // One program for every x86-64: the best clone is chosen when the program is loaded. Sanitizers
@@ -41,16 +41,6 @@ ATELIER_INLINE void pair(T* out, const T* left, const T* right, std::size_t coun
   }
 }
 
-ATELIER_INLINE float widen(std::uint16_t value) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(value) << 16);
-}
-
-ATELIER_INLINE std::uint16_t narrow(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t nearest_even = bits + 0x7fffU + ((bits >> 16) & 1U);
-  return static_cast<std::uint16_t>((value != value ? bits | 0x400000U : nearest_even) >> 16);
-}
-
 /// Block by block through a scratch block, since `out` may be any of the inputs.
 template <ReduceOp op, typename T>
 ATELIER_INLINE void fold(void* out, std::span<const std::byte* const> inputs, std::size_t count) {
@@ -80,12 +70,12 @@ ATELIER_INLINE void fold_bfloat16(void* out, std::span<const std::byte* const> i
     for (std::size_t rank = 0; rank < inputs.size(); ++rank) {
       const auto* const input = reinterpret_cast<const std::uint16_t*>(inputs[rank]) + begin;
       for (std::size_t i = 0; i < size; ++i) {
-        const float value = widen(input[i]);
+        const float value = from_bfloat16(input[i]);
         sum[i] = rank == 0 ? value : combine<op>(sum[i], value);
       }
     }
     for (std::size_t i = 0; i < size; ++i) {
-      result[begin + i] = narrow(sum[i]);
+      result[begin + i] = to_bfloat16(sum[i]);
     }
   }
 }

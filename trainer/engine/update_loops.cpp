@@ -1,9 +1,10 @@
 #include "trainer/engine/update_loops.h"
 
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstddef>
+
+#include "launch/base/bfloat16.h"
 
 // One program for every x86-64: the best clone is chosen when the program is loaded.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
@@ -135,14 +136,7 @@ ATELIER_CLONES void update(const SgdUpdate& rule, const SgdMemory<double>& memor
 }
 ATELIER_CLONES void round_to_bfloat16(const float* __restrict values,
                                       std::uint16_t* __restrict rounded, std::int64_t count) {
-  constexpr std::uint32_t kInfinity = 0x7f800000U;
-  constexpr std::uint32_t kNan = 0x7fc0U;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto bits = std::bit_cast<std::uint32_t>(values[i]);
-    const std::uint32_t nearest = (bits + 0x7fffU + (bits >> 16U & 1U)) >> 16U;
-    const bool nan = (bits & 0x7fffffffU) > kInfinity;
-    rounded[i] = static_cast<std::uint16_t>(nan ? kNan : nearest);
-  }
+  for (std::int64_t i = 0; i < count; ++i) rounded[i] = to_bfloat16(values[i]);
 }
 template <>
 ATELIER_CLONES double sum_of_squares(const float* values, std::int64_t count) {

@@ -1,8 +1,9 @@
 #include "trainer/networks/channel_loops.h"
 
 #include <algorithm>
-#include <bit>
 #include <vector>
+
+#include "launch/base/bfloat16.h"
 
 // One program for every x86-64: the best clone is chosen when the program is loaded.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
@@ -17,18 +18,11 @@ namespace {
 
 constexpr std::int64_t kShortBlock = 32;  // rows that are summed in single precision
 
-ATELIER_INLINE float wide(BFloat16 value) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16U);
-}
+ATELIER_INLINE float wide(BFloat16 value) { return from_bfloat16(value.bits); }
 ATELIER_INLINE float wide(float value) { return value; }
 ATELIER_INLINE double wide(double value) { return value; }
 
-ATELIER_INLINE void put(float value, BFloat16& out) {  // to the nearest, ties to even
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t nearest = (bits + 0x7fffU + (bits >> 16U & 1U)) >> 16U;
-  const bool nan = (bits & 0x7fffffffU) > 0x7f800000U;
-  out.bits = static_cast<std::uint16_t>(nan ? 0x7fc0U : nearest);
-}
+ATELIER_INLINE void put(float value, BFloat16& out) { out.bits = to_bfloat16(value); }
 ATELIER_INLINE void put(float value, float& out) { out = value; }
 ATELIER_INLINE void put(double value, double& out) { out = value; }
 
