@@ -29,13 +29,13 @@ class KillAndResume(ProgramTest):
         self.assertEqual([path.name for path in (run / "checkpoints").iterdir() if path.name.startswith(".")], [])
 
     def assert_counters_never_go_back(self, run):
-        """Over all attempts, in the order of writing: the steps repeated after a kill are counted once more."""
+        """Over all attempts, in the order of writing: steps repeated after a kill (none, if it came right after a save) count once more."""
         lines = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
         for name in ("atelier_optimizer_steps_total{rank=0}", "atelier_samples_total{rank=0}", "atelier_restarts_total"):
             counted = [line[name] for line in lines]
             self.assertEqual(counted, sorted(counted), name)
         steps = [line["atelier_optimizer_steps_total{rank=0}"] for line in lines]
-        self.assertGreater(steps[-1], STEPS)
+        self.assertGreaterEqual(steps[-1], STEPS)
         self.assertEqual(len(set(steps)), len(steps))
         self.assertEqual(lines[-1]["atelier_restarts_total"], KILLS)
 
