@@ -71,6 +71,16 @@ class Comm {
   /// Collective: all ranks, same order, same count and dtype. Throws: CommError.
   virtual void all_reduce(Buffer data, ReduceOp op, const CallOptions& options = {}) = 0;
 
+  /// As all_reduce, but may return before it is done: the caller computes on while it runs. `data`
+  /// is the communicator's until finish_started(), or any other call, returns: those wait for
+  /// everything started. Collective: all ranks, in the order of all calls. Throws: CommError; what
+  /// goes wrong later is thrown by the call that waits.
+  virtual void start_all_reduce(Buffer data, ReduceOp op, const CallOptions& options = {}) {
+    all_reduce(data, op, options);
+  }
+  /// Waits for what was started. Throws: CommError.
+  virtual void finish_started() {}
+
   /// Reduces `in` (world × out.count elements) and leaves the rank-th part in `out`.
   /// Collective: all ranks. Throws: CommError.
   virtual void reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op,

@@ -1,8 +1,9 @@
 // The last calls of a rank and what it was doing, so that a hang or a lost rank can be explained
 // afterwards: who is in which call, since when, and who did not come. In memory until a file is
 // opened; then in that file, mapped, where it outlives a process that is killed. Recording costs
-// some hundred nanoseconds a call and cannot fail. Thread safety: one thread writes; anyone reads
-// the file, and sees of a living rank at worst one call half written.
+// some hundred nanoseconds a call and cannot fail. Thread safety: one thread at a time enters and
+// leaves calls, one sets the phase; anyone reads the file, and sees of a living rank at worst one
+// call half written.
 #pragma once
 
 #include <atomic>

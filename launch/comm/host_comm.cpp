@@ -23,7 +23,8 @@ std::byte* HostComm::allocate(std::size_t bytes) {
   ATELIER_CHECK(bytes > 0, "an allocation of 0 bytes");
   const std::size_t size = (bytes + kAlign - 1) / kAlign * kAlign;
   // A meeting first: sizes are compared, and a missing rank is named by the deadline.
-  enter({.count = size, .kind = CallKind::kAllocate, .dtype = DType::kUInt8}, {}, nullptr, {});
+  enter(prepare({.count = size, .kind = CallKind::kAllocate, .dtype = DType::kUInt8}, {}, nullptr,
+                {}));
   std::byte* const memory = provide(size);
   regions_.push_back({memory, size});
   return memory;
@@ -55,7 +56,17 @@ void HostComm::locate(const void* memory, CallRecord& call) const {
 void HostComm::all_reduce(Buffer data, ReduceOp op, const CallOptions& options) {
   CallRecord call{.kind = CallKind::kAllReduce, .op = op};
   locate(data.data, call);
-  enter(call, data, data.data, options);
+  enter(prepare(call, data, data.data, options));
+}
+
+void HostComm::start_all_reduce(Buffer data, ReduceOp op, const CallOptions& options) {
+  CallRecord call{.kind = CallKind::kAllReduce, .op = op};
+  locate(data.data, call);
+  Task task = prepare(call, data, data.data, options);
+  task.background = true;
+  if (world() == 1) return enter(task);
+  static_cast<void>(recorder());  // it exists before another thread asks for it
+  background_.start([this, task] { enter(task); });
 }
 
 void HostComm::reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op, const CallOptions& options) {
@@ -63,7 +74,7 @@ void HostComm::reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op, const Cal
   ATELIER_CHECK(in.dtype == out.dtype, "in and out differ in dtype");
   ATELIER_CHECK(in.count == out.count * static_cast<std::size_t>(world()),
                 text("in has ", in.count, " elements, out ", out.count, ", world is ", world()));
-  enter({.kind = CallKind::kReduceScatter, .op = op}, in, out.data, options);
+  enter(prepare({.kind = CallKind::kReduceScatter, .op = op}, in, out.data, options));
 }
 
 void HostComm::all_gather(ConstBuffer in, Buffer out, const CallOptions& options) {
@@ -71,16 +82,16 @@ void HostComm::all_gather(ConstBuffer in, Buffer out, const CallOptions& options
   ATELIER_CHECK(in.dtype == out.dtype, "in and out differ in dtype");
   ATELIER_CHECK(out.count == in.count * static_cast<std::size_t>(world()),
                 text("in has ", in.count, " elements, out ", out.count, ", world is ", world()));
-  enter({.kind = CallKind::kAllGather}, in, out.data, options);
+  enter(prepare({.kind = CallKind::kAllGather}, in, out.data, options));
 }
 
 void HostComm::broadcast(Buffer data, int root, const CallOptions& options) {
   ATELIER_CHECK(root >= 0 && root < world(), text("root ", root, " of ", world(), " ranks"));
-  enter({.root = root, .kind = CallKind::kBroadcast}, data, data.data, options);
+  enter(prepare({.root = root, .kind = CallKind::kBroadcast}, data, data.data, options));
 }
 
 void HostComm::barrier(const CallOptions& options) {
-  enter({.kind = CallKind::kBarrier}, {}, nullptr, options);
+  enter(prepare({.kind = CallKind::kBarrier}, {}, nullptr, options));
 }
 
 void HostComm::set_default_timeout(std::chrono::milliseconds timeout) {
@@ -93,7 +104,8 @@ FlightRecorder& HostComm::recorder() {
   return *recorder_;
 }
 
-void HostComm::enter(CallRecord call, ConstBuffer in, void* out, const CallOptions& options) {
+HostComm::Task HostComm::prepare(CallRecord call, ConstBuffer in, void* out,
+                                 const CallOptions& options) {
   check_memory(in);
   call.sequence = ++sequence_;
   if (call.kind != CallKind::kAllocate) {
@@ -101,11 +113,16 @@ void HostComm::enter(CallRecord call, ConstBuffer in, void* out, const CallOptio
     call.dtype = in.dtype;
   }
   call.set_label(options.label);
-  recorder().enter(call);  // a call that throws is never left
-  exchange({.call = call,
-            .in = static_cast<const std::byte*>(in.data),
-            .out = static_cast<std::byte*>(out),
-            .timeout = options.timeout.count() > 0 ? options.timeout : default_timeout_});
+  return {.call = call,
+          .in = static_cast<const std::byte*>(in.data),
+          .out = static_cast<std::byte*>(out),
+          .timeout = options.timeout.count() > 0 ? options.timeout : default_timeout_};
+}
+
+void HostComm::enter(const Task& task) {
+  if (!task.background) background_.wait();
+  recorder().enter(task.call);  // a call that throws is never left
+  exchange(task);
   recorder().leave();
 }
 

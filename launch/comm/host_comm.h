@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "launch/comm/background.h"
 #include "launch/comm/call.h"
 #include "launch/comm/comm.h"
 #include "launch/comm/flight_recorder.h"
@@ -20,6 +21,8 @@ class HostComm : public Comm {
  public:
   [[nodiscard]] std::byte* allocate(std::size_t bytes) final;
   void all_reduce(Buffer data, ReduceOp op, const CallOptions& options = {}) final;
+  void start_all_reduce(Buffer data, ReduceOp op, const CallOptions& options = {}) final;
+  void finish_started() final { background_.wait(); }
   void reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op,
                       const CallOptions& options = {}) final;
   void all_gather(ConstBuffer in, Buffer out, const CallOptions& options = {}) final;
@@ -36,9 +39,12 @@ class HostComm : public Comm {
     const std::byte* in = nullptr;  ///< call.count elements
     std::byte* out = nullptr;
     std::chrono::milliseconds timeout{};
+    bool background = false;  ///< someone else computes on this core meanwhile
     [[nodiscard]] std::size_t in_bytes() const { return call.count * size_of(call.dtype); }
   };
   virtual void exchange(const Task& task) = 0;
+  /// To be called first by the destructor of a backend: what was started still uses it.
+  void abandon_started() noexcept { background_.abandon(); }
   /// Memory for allocate(); here of this process alone.
   virtual std::byte* provide(std::size_t bytes);
 
@@ -50,7 +56,10 @@ class HostComm : public Comm {
   struct FreeAligned {
     void operator()(std::byte* memory) const;
   };
-  void enter(CallRecord call, ConstBuffer in, void* out, const CallOptions& options);
+  /// Checks, numbers and records a call.
+  [[nodiscard]] Task prepare(CallRecord call, ConstBuffer in, void* out,
+                             const CallOptions& options);
+  void enter(const Task& task);
   /// Fills in region and offset where `memory` lies in a region.
   void locate(const void* memory, CallRecord& call) const;
 
@@ -60,6 +69,7 @@ class HostComm : public Comm {
   std::unique_ptr<FlightRecorder> recorder_;  ///< from the first use on: ranks are known by then
   std::uint64_t sequence_ = 0;
   std::chrono::milliseconds default_timeout_ = kDefaultTimeout;
+  Background background_;
 };
 
 }  // namespace atelier::comm

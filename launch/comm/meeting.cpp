@@ -6,7 +6,6 @@
 
 #include "launch/base/error.h"
 #include "launch/base/text.h"
-#include "launch/comm/waiter.h"
 
 namespace atelier::comm {
 
@@ -20,8 +19,9 @@ Meeting::Meeting(MPI_Comm job, MPI_Comm host, const Topology& topology, std::siz
   }
 }
 
-void Meeting::enter(const CallRecord& call, std::chrono::milliseconds timeout) {
+void Meeting::enter(const CallRecord& call, std::chrono::milliseconds timeout, bool background) {
   call_ = call;
+  manner_ = background ? Manner::kSleep : may_spin_ ? Manner::kSpin : Manner::kYield;
   timeout_ = timeout;
   deadline_ = Waiter::Clock::now() + timeout;
   slots_.board(topology_.rank).entered.store(call.sequence, std::memory_order_relaxed);
@@ -39,7 +39,7 @@ std::byte* Meeting::begin() {
 void Meeting::meet(std::size_t data_bytes) {
   slots_.header(topology_.rank, ticket_).data_bytes = data_bytes;
   slots_.board(topology_.rank).arrived.store(ticket_, std::memory_order_release);
-  Waiter waiter(may_spin_, deadline_);
+  Waiter waiter(manner_, deadline_);
   int next = 0;
   while (true) {
     const bool carried = !link_ || link_->progress();
@@ -75,7 +75,7 @@ void Meeting::check_calls() const {
 
 void Meeting::await_reduced() {
   slots_.board(topology_.rank).reduced.store(ticket_, std::memory_order_release);
-  Waiter waiter(may_spin_, deadline_);
+  Waiter waiter(manner_, deadline_);
   for (const int other : topology_.local_ranks) {
     while (slots_.board(other).reduced.load(std::memory_order_acquire) < ticket_) {
       if (!waiter.pause()) {

@@ -13,6 +13,7 @@
 #include "launch/comm/host_link.h"
 #include "launch/comm/shared_slots.h"
 #include "launch/comm/topology.h"
+#include "launch/comm/waiter.h"
 
 namespace atelier::comm {
 
@@ -22,7 +23,8 @@ class Meeting {
   Meeting(MPI_Comm job, MPI_Comm host, const Topology& topology, std::size_t slot_bytes);
 
   /// A call begins; its exchanges share one deadline.
-  void enter(const CallRecord& call, std::chrono::milliseconds timeout);
+  /// `background`: the rank computes meanwhile.
+  void enter(const CallRecord& call, std::chrono::milliseconds timeout, bool background);
   /// Starts an exchange and gives the own slot, to be filled before `meet`.
   std::byte* begin();
   /// Shows the first `data_bytes` of the own slot to all and returns when all have shown theirs.
@@ -51,6 +53,7 @@ class Meeting {
   SharedSlots slots_;
   std::optional<HostLink> link_;  ///< on leaders, when there are several hosts
   bool may_spin_;
+  Manner manner_ = Manner::kYield;
   std::uint64_t ticket_ = 0;
   CallRecord call_;
   std::chrono::milliseconds timeout_{};

@@ -113,7 +113,7 @@ void MpiComm::Impl::run(const Task& task) {
                     "It can only be aborted.");
   }
   broken_ = true;  // until the call has gone well
-  meeting_->enter(task.call, task.timeout);
+  meeting_->enter(task.call, task.timeout, task.background);
   switch (task.call.kind) {
     case CallKind::kAllReduce:
       all_reduce(task);
@@ -292,7 +292,7 @@ MpiComm::MpiComm(const MpiSession& session, const MpiCommOptions& options) {
   set_default_timeout(options.timeout);
   impl_ = std::make_unique<Impl>(options);
 }
-MpiComm::~MpiComm() = default;
+MpiComm::~MpiComm() { abandon_started(); }
 
 int MpiComm::rank() const { return impl_->topology().rank; }
 int MpiComm::world() const { return impl_->topology().world; }

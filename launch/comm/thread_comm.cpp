@@ -144,6 +144,9 @@ class ThreadGroup::Hub {
 class ThreadGroup::RankComm final : public HostComm {
  public:
   RankComm(Hub& hub, int rank) : hub_(hub), rank_(rank) {}
+  ~RankComm() override { abandon_started(); }
+  RankComm(const RankComm&) = delete;
+  RankComm& operator=(const RankComm&) = delete;
   [[nodiscard]] int rank() const override { return rank_; }
   [[nodiscard]] int world() const override { return hub_.world(); }
   [[nodiscard]] int local_rank() const override { return rank_; }

@@ -1,6 +1,7 @@
 // Waiting for memory that another process will write. A wait first spins for about a microsecond
 // (only where each rank of the host has a core to itself), then gives its turn away, then sleeps
-// in short steps: ranks share cores with each other and with loader threads. The clock is read on
+// in short steps: ranks share cores with each other and with loader threads. Who waits while
+// another thread of the rank computes sleeps from the start. The clock is read on
 // the slow path alone. A gap far longer than a nap means that this process stood still itself
 // (Ctrl-Z, a suspended machine): the deadline moves by it, since the peers may have stood still
 // too. Thread safety: one per wait.
@@ -8,21 +9,27 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <thread>
 
 #include <sched.h>
 
 namespace atelier::comm {
 
+enum class Manner : std::uint8_t { kSpin, kYield, kSleep };  ///< what a wait begins with
+
 class Waiter {
  public:
   using Clock = std::chrono::steady_clock;
-  Waiter(bool may_spin, Clock::time_point deadline) : may_spin_(may_spin), deadline_(deadline) {}
+  Waiter(Manner manner, Clock::time_point deadline)
+      : manner_(manner),
+        deadline_(deadline),
+        rounds_(manner == Manner::kSleep ? kSpins + kYields : 0) {}
 
   /// Lets a little time pass; false once the deadline has passed.
   [[nodiscard]] bool pause() {
     ++rounds_;
-    if (may_spin_ && rounds_ < kSpins) {
+    if (manner_ == Manner::kSpin && rounds_ < kSpins) {
 #if defined(__x86_64__)
       __builtin_ia32_pause();
 #endif
@@ -49,10 +56,10 @@ class Waiter {
   static constexpr int kYields = 2000;
   static constexpr std::chrono::microseconds kLongestNap{500};
   static constexpr std::chrono::seconds kStoodStill{2};
-  bool may_spin_;
+  Manner manner_;
   Clock::time_point deadline_;
   Clock::time_point looked_{};  ///< the epoch: not yet
-  int rounds_ = 0;
+  int rounds_;
   std::chrono::microseconds nap_{20};
 };
 

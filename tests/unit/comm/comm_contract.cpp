@@ -221,6 +221,72 @@ TEST_P(CommContract, allocated_memory_may_change_as_soon_as_a_call_returns) {
   });
 }
 
+TEST_P(CommContract, what_is_started_gives_the_same_bits_once_it_is_waited_for) {
+  run([](Comm& comm, Comm&) {
+    constexpr std::array<std::size_t, 4> kCounts{5000, kLongest, 1, 70'000};
+    std::byte* const memory = comm.allocate(kCounts[3] * sizeof(float));
+    for (int round = 0; round < 3; ++round) {
+      std::vector<std::vector<Bytes>> inputs;
+      std::vector<Bytes> data;
+      for (const std::size_t count : kCounts) {
+        inputs.push_back(all_inputs(comm.world(), count, DType::kFloat32));
+        data.push_back(inputs.back()[static_cast<std::size_t>(comm.rank())]);
+      }
+      std::copy(data[3].begin(), data[3].end(), memory);
+      const std::uint64_t before = comm.sequence();
+      for (std::size_t i = 0; i < kCounts.size(); ++i) {
+        void* const place = i == 3 ? memory : data[i].data();
+        comm.start_all_reduce({place, kCounts.at(i), DType::kFloat32}, ReduceOp::kSum);
+      }
+      EXPECT_EQ(comm.sequence() - before, kCounts.size());
+      if (round == 1) {  // any call waits, as finish_started does
+        std::int64_t sum = comm.rank();
+        comm.all_reduce({&sum, 1, DType::kInt64}, ReduceOp::kSum);
+        EXPECT_EQ(sum, comm.world() * (comm.world() - 1) / 2);
+      } else {
+        comm.finish_started();
+      }
+      std::copy_n(memory, data[3].size(), data[3].begin());
+      for (std::size_t i = 0; i < kCounts.size(); ++i) {
+        EXPECT_TRUE(data[i] == reference(inputs[i], DType::kFloat32, ReduceOp::kSum)) << i;
+      }
+    }
+    comm.finish_started();  // nothing is left
+  });
+}
+
+TEST_P(CommContract, what_goes_wrong_in_a_started_call_is_told_to_who_waits) {
+  run_and_break([](Comm& comm, Comm& agree) {
+    if (comm.world() > 1) {
+      const bool odd = comm.rank() == comm.world() - 1;
+      std::vector<float> data(8);
+      const std::string error = comm_error([&] {
+        comm.start_all_reduce({data.data(), odd ? 7UL : 8UL, DType::kFloat32}, ReduceOp::kSum);
+        comm.start_all_reduce({data.data(), 8, DType::kFloat32}, ReduceOp::kSum);
+        comm.finish_started();
+      });
+      EXPECT_NE(error.find(text("rank ", comm.world() - 1)), std::string::npos) << error;
+      EXPECT_NE(error.find("float32 x 7"), std::string::npos) << error;
+      EXPECT_NE(comm_error([&] { comm.barrier(); }), "") << "a broken communicator went on";
+    }
+    agree.barrier();
+  });
+}
+
+TEST_P(CommContract, a_communicator_may_go_while_something_started_runs) {
+  run_and_break([](Comm& comm, Comm& agree) {
+    // The last rank never comes: the others' calls end by their deadline, in the destructor.
+    static std::vector<float> data(8);
+    if (comm.rank() != comm.world() - 1) {
+      for (int i = 0; i < 2; ++i) {
+        comm.start_all_reduce({data.data(), 8, DType::kFloat32}, ReduceOp::kSum,
+                              {.timeout = milliseconds(100)});
+      }
+    }
+    agree.barrier();
+  });
+}
+
 TEST_P(CommContract, ranks_that_pass_different_places_are_named) {
   run_and_break([](Comm& comm, Comm& agree) {
     std::byte* const memory = comm.allocate(1024);
