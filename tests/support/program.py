@@ -230,6 +230,7 @@ class ProgramTest(unittest.TestCase):
         return self.start(*self.train_words(family, run, **more), ranks=ranks)
 
     def train(self, family, run, ranks=1, code=0, **more):
+        """Waits for its end; `resume="must"` goes on."""
         result = self.start_training(family, run, ranks=ranks, **more).end()
         self.assertEqual(result.code, code, result)
         return result

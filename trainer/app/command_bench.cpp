@@ -4,6 +4,7 @@
 #include "trainer/bench/comm_bench.h"
 #include "trainer/bench/optimizer_bench.h"
 #include "trainer/bench/step_bench.h"
+#include "trainer/bench/watching_bench.h"
 
 namespace atelier::app {
 namespace {
@@ -16,6 +17,7 @@ struct Options {
   std::int64_t steps = 30;
   std::vector<std::string> overrides;
   std::string inputs;
+  std::string folder;
   bool bare = false;
   bool json = false;
   bench::OptimizerBenchOptions optimizer;
@@ -29,26 +31,44 @@ ExitCode tell(const Options& options, const Context& context, const std::string&
   return ExitCode::kDone;
 }
 
-ExitCode bench_step(const Options& options, Context& context) {
-  const int world = context.comm.world();
-  bench::StepBenchOptions bench{
-      .preset = options.preset,
-      .config = load_config(context.files, options.preset, options.overrides),
-      .geometry = {},
-      .steps = options.steps,
-      .bare = options.bare,
-      .inputs = options.inputs};
-  if (bench.config.train.accumulation != 1) {
+loop::RunConfig config_of(const Options& options, Context& context) {
+  loop::RunConfig config = load_config(context.files, options.preset, options.overrides);
+  if (config.train.accumulation != 1) {
     throw ConfigError("The benchmark passes the whole batch through the nets at once.",
                       "Leave out train.accumulation, and lower --batch-per-rank.");
   }
-  bench.config.train.batch = options.batch_per_rank * world;
+  config.train.batch = options.batch_per_rank * context.comm.world();
+  return config;
+}
+
+networks::Geometry geometry_of(const Options& options) {
   const Preset* const preset = find_preset(options.preset);
   const std::int64_t side = options.side > 0 ? options.side : preset != nullptr ? preset->side : 64;
-  bench.geometry = {.channels = 3, .height = side, .width = side};
+  return {.channels = 3, .height = side, .width = side};
+}
+
+ExitCode bench_step(const Options& options, Context& context) {
+  const bench::StepBenchOptions bench{.preset = options.preset,
+                                      .config = config_of(options, context),
+                                      .geometry = geometry_of(options),
+                                      .steps = options.steps,
+                                      .bare = options.bare,
+                                      .inputs = options.inputs};
   limit_threads(options.threads);
   return tell(options, context, bench::step_bench(bench, context.comm, context.files),
               bench::step_bench_text);
+}
+
+ExitCode bench_watching(const Options& options, Context& context) {
+  const bench::WatchingBenchOptions bench{.preset = options.preset,
+                                          .config = config_of(options, context),
+                                          .geometry = geometry_of(options),
+                                          .steps = options.steps,
+                                          .folder = options.folder};
+  limit_threads(options.threads);
+  return tell(options, context,
+              bench::watching_bench(bench, context.comm, context.files, context.log),
+              bench::watching_bench_text);
 }
 
 ExitCode bench_comm(const Options& options, Context& context) {
@@ -73,6 +93,21 @@ CLI::App* add(CLI::App& bench, Action& chosen, const std::shared_ptr<Options>& o
   return command;
 }
 
+void add_step_options(CLI::App& command, Options& options) {
+  command.add_option("--preset", options.preset, "preset (see `config presets`) or TOML file")
+      ->required();
+  command.add_option("--batch-per-rank", options.batch_per_rank, "images per rank and step")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command.add_option("--side", options.side,
+                     "height and width of the images in pixels; default: what the preset is for");
+  command.add_option("--steps", options.steps, "steps that are timed")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command.add_option("--set", options.overrides, "override one key: train.precision=bf16")
+      ->allow_extra_args(false);
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, Action& chosen) {
@@ -86,22 +121,17 @@ void add_bench(CLI::App& app, Action& chosen) {
 
   CLI::App* step =
       add(*bench, chosen, options, "step", "Training steps on made-up images", bench_step);
-  step->add_option("--preset", options->preset, "preset (see `config presets`) or TOML file")
-      ->required();
-  step->add_option("--batch-per-rank", options->batch_per_rank, "images per rank and step")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  step->add_option("--side", options->side,
-                   "height and width of the images in pixels; default: what the preset is for");
-  step->add_option("--steps", options->steps, "steps that are timed")
-      ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  step->add_option("--set", options->overrides, "override one key: train.precision=bf16")
-      ->allow_extra_args(false);
   step->add_flag("--bare", options->bare,
                  "take turns with a loop without the engine; one rank only");
   step->add_option("--inputs", options->inputs,
                    "folder to leave the initial weights and the inputs in, for another program");
+
+  CLI::App* watching = add(*bench, chosen, options, "watching",
+                           "What metrics, recorder and replica checks cost a step", bench_watching);
+  watching
+      ->add_option("--out", options->folder, "folder for the pretended run, which must not exist")
+      ->required();
+  for (CLI::App* const command : {step, watching}) add_step_options(*command, *options);
 
   CLI::App* update = add(*bench, chosen, options, "optimizer",
                          "The update of the weights beside triad and PyTorch's", bench_optimizer);
@@ -111,7 +141,7 @@ void add_bench(CLI::App& app, Action& chosen) {
   update->add_option("--tensors", options->optimizer.tensors, "in how many tensors")
       ->check(CLI::Range(1, 10'000))
       ->capture_default_str();
-  for (CLI::App* const command : {step, update}) {
+  for (CLI::App* const command : {step, watching, update}) {
     command->add_option("--threads", options->threads, "compute threads of each rank")
         ->check(CLI::Range(1, 1024))
         ->capture_default_str();

@@ -1,25 +1,19 @@
 #include "trainer/bench/step_bench.h"
 
 #include <array>
-#include <map>
-#include <memory>
 
 #include <nlohmann/json.hpp>
 #include <sys/resource.h>
 
 #include "launch/base/error.h"
 #include "launch/base/text.h"
-#include "launch/comm/self_comm.h"
-#include "trainer/bench/bare_loop.h"
+#include "trainer/bench/model_in_training.h"
 #include "trainer/bench/step_inputs.h"
 #include "trainer/bench/timing.h"
-#include "trainer/engine/images.h"
-#include "trainer/objectives/registry.h"
 
 namespace atelier::bench {
 namespace {
 
-using engine::Precision;
 using engine::Stage;
 using Json = nlohmann::ordered_json;
 
@@ -57,103 +51,6 @@ class StageClock {
   bool running_ = false;
 };
 
-// A model in training on images that are at hand as bytes.
-class Bench {
- public:
-  Bench(const StepBenchOptions& options, comm::Comm& comm)
-      : options_(options),
-        comm_(comm),
-        objective_(objectives::make_objective(options.config.model, options.config.objective,
-                                              options.geometry, seed())),
-        engine_(*objective_, comm, options.config.optimizer,
-                options.config.train.precision == Precision::kAuto ? Precision::kFloat32
-                                                                   : options.config.train.precision,
-                options.config.train.batch_norm) {
-    for (const objectives::Phase& phase : objective_->phases()) {
-      streams_ = std::max(streams_, phase.image_stream + 1);
-    }
-    const std::int64_t batch = options.config.train.batch;
-    first_ = batch * comm.rank() / comm.world();
-    count_ = batch * (comm.rank() + 1) / comm.world() - first_;
-    for (std::int64_t step = 0; step < kInputSteps; ++step) {
-      for (int stream = 0; stream < streams_; ++stream) {
-        bytes_.push_back(made_up_images(options.geometry, stream, step, first_, count_));
-      }
-    }
-  }
-
-  [[nodiscard]] engine::Engine& core() { return engine_; }
-  [[nodiscard]] int streams() const { return streams_; }
-
-  void choose_precision() {
-    if (options_.config.train.precision != Precision::kAuto) return;
-    const auto images = images_of(0);
-    const engine::MicroBatch batch{.position = position(0), .images_NCHW = images};
-    static_cast<void>(engine::choose_precision(engine_, comm_, input(batch)));
-  }
-
-  /// The same images through the bare loop, with weights of its own.
-  [[nodiscard]] std::function<void(std::int64_t)> bare_step() {
-    bare_objective_ = objectives::make_objective(options_.config.model, options_.config.objective,
-                                                 options_.geometry, seed());
-    bare_ = std::make_unique<BareLoop>(*bare_objective_, alone_, options_.config.optimizer,
-                                       engine_.precision());
-    return [this](std::int64_t step) {
-      const auto images = images_of(step);
-      bare_->step({.position = position(step), .images_NCHW = images});
-    };
-  }
-
-  engine::StepReport step(std::int64_t step, const engine::StageListener& listener) {
-    const auto images = images_of(step);
-    const engine::MicroBatch batch{.position = position(step), .images_NCHW = images};
-    engine::StepReport report = engine_.step(input(batch), listener);
-    if (!report.updated) {
-      throw DeviceError(text("Step ", step, " of the benchmark: a value is not finite."),
-                        "Lower optimizer.learning_rate, or try train.precision = fp32.");
-    }
-    return report;
-  }
-
- private:
-  [[nodiscard]] std::uint64_t seed() const {
-    return static_cast<std::uint64_t>(options_.config.train.seed);
-  }
-  [[nodiscard]] std::vector<at::Tensor> images_of(std::int64_t step) const {
-    std::vector<at::Tensor> images;
-    const auto first = static_cast<std::size_t>(step % kInputSteps * streams_);
-    for (std::size_t i = 0; i < static_cast<std::size_t>(streams_); ++i) {
-      images.push_back(engine::to_images(bytes_[first + i], options_.geometry, engine_.type()));
-    }
-    return images;
-  }
-  [[nodiscard]] objectives::Position position(std::int64_t step) const {
-    return {.seed = seed(),
-            .step = step,
-            .first_slot = first_,
-            .local_batch = count_,
-            .global_batch = options_.config.train.batch};
-  }
-  [[nodiscard]] engine::StepInput input(const engine::MicroBatch& batch) const {
-    const auto size = static_cast<double>(options_.config.train.batch);
-    return {.micro_batches = {&batch, 1},
-            .images_before = static_cast<double>(batch.position.step) * size,
-            .images_total = 1e9};
-  }
-
-  const StepBenchOptions& options_;
-  comm::Comm& comm_;
-  std::unique_ptr<objectives::Objective> objective_;
-  engine::Engine engine_;
-  comm::SelfComm alone_;
-  std::unique_ptr<objectives::Objective> bare_objective_;
-  std::unique_ptr<BareLoop> bare_;
-  int streams_ = 0;
-  std::int64_t first_ = 0;
-  std::int64_t count_ = 0;
-  std::vector<std::vector<std::uint8_t>> bytes_;  ///< by step, then stream
-};
-
 Json losses_of(const engine::StepReport& report) {
   Json losses;
   for (const engine::LossValue& loss : report.losses) {
@@ -163,7 +60,7 @@ Json losses_of(const engine::StepReport& report) {
 }
 
 // How much faster a step of the engine is than one of the bare loop.
-Json against_bare_loop(Bench& bench, std::int64_t steps) {
+Json against_bare_loop(ModelInTraining& bench, std::int64_t steps) {
   const auto bare_step = bench.bare_step();
   std::int64_t engine_steps = 2 * kInputSteps;
   std::int64_t bare_steps = 0;
@@ -193,12 +90,12 @@ std::string step_bench(const StepBenchOptions& options, comm::Comm& comm, FileSy
   if (options.bare && comm.world() > 1) {
     throw RefusedError("The bare loop knows no ranks.", "Start one rank to compare with it.");
   }
-  Bench bench(options, comm);
+  ModelInTraining bench(options.config, options.geometry, comm);
   if (!options.inputs.empty() && comm.rank() == 0) {
     write_inputs(files, options.inputs, bench.core(), options.config, options.geometry,
                  bench.streams());
   }
-  bench.choose_precision();
+  bench.make_choices();
   Json losses = Json::array();
   for (std::int64_t step = 0; step < kInputSteps; ++step) {
     losses.push_back(losses_of(bench.step(step, [](Stage) {})));
@@ -230,6 +127,9 @@ std::string step_bench(const StepBenchOptions& options, comm::Comm& comm, FileSy
        {{"median", time.median}, {"tenth", time.tenth}, {"ninetieth", time.ninetieth}}},
       {"stage_milliseconds", stages.per_step(options.steps)},
       {"reduced_bytes", reduced},
+      {"buckets",
+       {{"bytes", bench.core().bucket_plan().bytes},
+        {"overlap", bench.core().bucket_plan().overlap}}},
       {"peak_memory_bytes", memory},
       {"losses", losses}};
   if (options.bare) result["bare_loop"] = bare;

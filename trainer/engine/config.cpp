@@ -68,8 +68,11 @@ void describe(ConfigFields& fields, OptimizerConfig& config) {
               {"of the learning rate, at the end of the run", true});
   fields.integer("optimizer.ema_half_life_images", config.ema_half_life_images, {1},
                  {"half life of the weight average"});
-  fields.integer("optimizer.bucket_bytes", config.bucket_bytes, {1024, std::int64_t{1} << 30},
-                 {"gradients are all-reduced in pieces of this size"});
+  fields.integer("optimizer.bucket_bytes", config.bucket_bytes, {0, std::int64_t{1} << 40},
+                 {"gradients are summed over ranks in pieces of this size; 0: measured", true});
+  fields.choice("optimizer.overlap", config.overlap,
+                {{"auto", Overlap::kAuto}, {"on", Overlap::kOn}, {"off", Overlap::kOff}},
+                {"sum gradients while the backward goes on; auto: where that is faster", true});
   fields.choice(
       "optimizer.wire", config.wire, {{"full", Wire::kFull}, {"bf16", Wire::kBFloat16}},
       {"what gradients travel between ranks as; bf16: half the bytes, summed in float32"});

@@ -41,6 +41,13 @@ enum class Wire : std::uint8_t {
   kBFloat16,  ///< rounded: half the bytes; the ranks' values are summed in float32
 };
 
+/// Whether gradients are summed while the backward that makes them goes on.
+enum class Overlap : std::uint8_t {
+  kAuto,  ///< measured in the first steps, then stored with the run
+  kOn,
+  kOff,
+};
+
 /// What a discriminator may have of its own.
 struct DiscriminatorOptimizerConfig {
   std::optional<double> learning_rate;
@@ -63,7 +70,8 @@ struct OptimizerConfig {
   double decay_from = 0.5;    ///< share of the run after which the rate falls
   double final_factor = 0.0;  ///< of the learning rate, at the end
   std::int64_t ema_half_life_images = 44000;
-  std::int64_t bucket_bytes = 4 << 20;  ///< gradients are all-reduced in pieces of this size
+  std::int64_t bucket_bytes = 0;  ///< gradients are summed in pieces of this size; 0: measured
+  Overlap overlap = Overlap::kAuto;
   Wire wire = Wire::kFull;
   DiscriminatorOptimizerConfig discriminator;
 

@@ -1,7 +1,6 @@
 #include "trainer/engine/engine.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "launch/base/error.h"
@@ -78,6 +77,12 @@ void Engine::set_precision(Precision precision) {
   }
 }
 
+void Engine::set_bucket_plan(BucketPlan plan) {
+  for (const auto& net : nets_) net->gradients().set_plan(plan);
+}
+
+const BucketPlan& Engine::bucket_plan() const { return nets_.front()->gradients().plan(); }
+
 TrainedNet& Engine::net(const std::string& name) {
   for (const auto& net : nets_) {
     if (net->name() == name) return *net;
@@ -122,7 +127,7 @@ void Engine::require_gradients(const objectives::Phase& phase) {
 }
 
 objectives::Losses Engine::differentiate(const objectives::Phase& phase, const MicroBatch& batch,
-                                         double share, const StageListener& listener) {
+                                         double share, bool last, const StageListener& listener) {
   ATELIER_CHECK(static_cast<std::size_t>(phase.image_stream) < batch.images_NCHW.size(),
                 "a batch for each image stream");
   listener(Stage::kForward);
@@ -136,7 +141,9 @@ objectives::Losses Engine::differentiate(const objectives::Phase& phase, const M
   }
   listener(Stage::kBackward);
   const at::Tensor total = share == 1.0 ? losses.total : losses.total * share;
-  net(phase.net).gradients().add_verdict(total);
+  GradientBuckets& gradients = net(phase.net).gradients();
+  gradients.add_verdict(total);
+  if (last) gradients.expect_last();
   total.backward();
   losses.total.reset();  // and with it the graph
   return losses;
@@ -153,7 +160,8 @@ void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
   std::vector<objectives::Losses> losses;
   const double share = 1.0 / static_cast<double>(input.micro_batches.size());
   for (const MicroBatch& batch : input.micro_batches) {
-    losses.push_back(differentiate(phase, batch, share, listener));
+    const bool last = &batch == &input.micro_batches.back();
+    losses.push_back(differentiate(phase, batch, share, last, listener));
   }
   listener(Stage::kAllReduce);
   report.reduced_bytes += trained.gradients().finish();
@@ -190,7 +198,7 @@ Finding Engine::search(const objectives::Phase& phase, const StepInput& input) {
   for (const MicroBatch& batch : input.micro_batches) {
     images.push_back(batch.images_NCHW[static_cast<std::size_t>(phase.image_stream)]);
     // On every rank, whatever it may find: losses can hold collectives.
-    losses.push_back(differentiate(phase, batch, 1.0, [](Stage) {}));
+    losses.push_back(differentiate(phase, batch, 1.0, false, [](Stage) {}));
   }
   for (const Finding& found : {look_at_images(images), look_at_weights(nets_),
                                look_at_losses(phase, losses), look_at_gradients(trained.flat())}) {
@@ -217,40 +225,6 @@ void Engine::reduce_scalars(const StepInput& input, StepReport& report) {
   auto next = fused.begin();
   for (LossValue& loss : report.losses) loss.value = *next++;
   report.flags.assign(next, fused.end());
-}
-
-PrecisionTrial choose_precision(Engine& engine, comm::Comm& comm, const StepInput& input) {
-  constexpr int kWarmUp = 2;
-  constexpr int kMeasured = 8;  // covers the lazy penalties of the presets evenly
-  std::vector<TrainedNet::Snapshot> before;
-  for (const auto& net : engine.nets()) before.push_back(net->snapshot());
-  const auto ignore = [](Stage) {};
-  std::vector<MicroBatch> batches(input.micro_batches.begin(), input.micro_batches.end());
-  StepInput trial_input = input;
-  trial_input.micro_batches = batches;
-  const auto one_step = [&](Precision precision) {
-    engine.set_precision(precision);
-    const auto start = std::chrono::steady_clock::now();
-    static_cast<void>(engine.step(trial_input, ignore));
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  };
-  // Alternating, so that a machine that changes its speed treats both alike.
-  std::array<double, 2> seconds{};
-  for (int i = 0; i < kWarmUp + kMeasured; ++i) {
-    for (MicroBatch& batch : batches) batch.position.step = i;
-    const std::array<double, 2> now{one_step(Precision::kFloat32), one_step(Precision::kBFloat16)};
-    if (i < kWarmUp) continue;
-    for (std::size_t k = 0; k < 2; ++k) seconds.at(k) += now.at(k) / kMeasured;
-  }
-  for (std::size_t i = 0; i < before.size(); ++i) engine.nets()[i]->restore(before[i]);
-  comm.broadcast({seconds.data(), seconds.size(), comm::DType::kFloat64}, 0,
-                 {.label = "precision trial"});
-  PrecisionTrial trial{
-      .float32_seconds = seconds[0],
-      .bfloat16_seconds = seconds[1],
-      .chosen = seconds[1] < seconds[0] ? Precision::kBFloat16 : Precision::kFloat32};
-  engine.set_precision(trial.chosen);
-  return trial;
 }
 
 }  // namespace atelier::engine

@@ -79,6 +79,9 @@ class Engine {
   /// Requires: between float32 and bfloat16 only; weights are float32 in both.
   void set_precision(Precision precision);
   [[nodiscard]] Precision precision() const { return precision_; }
+  /// How gradients are summed, in all nets; the same on all ranks.
+  void set_bucket_plan(BucketPlan plan);
+  [[nodiscard]] const BucketPlan& bucket_plan() const;
   /// Type of weights and images.
   [[nodiscard]] at::ScalarType type() const;
 
@@ -88,7 +91,7 @@ class Engine {
  private:
   [[nodiscard]] TrainedNet& net(const std::string& name);
   [[nodiscard]] objectives::Losses differentiate(const objectives::Phase& phase,
-                                                 const MicroBatch& batch, double share,
+                                                 const MicroBatch& batch, double share, bool last,
                                                  const StageListener& listener);
   /// Computes the phase once more, on this rank alone. Collective: all ranks (batch statistics).
   [[nodiscard]] Finding search(const objectives::Phase& phase, const StepInput& input);
@@ -110,15 +113,5 @@ class Engine {
   bool batch_norms_ = false;  ///< some net has one
   std::vector<std::unique_ptr<TrainedNet>> nets_;
 };
-
-/// Measures a step in float32 and in bfloat16 and leaves the faster one set; all state is restored.
-/// Collective: all ranks; rank 0 decides.
-struct PrecisionTrial {
-  double float32_seconds = 0;
-  double bfloat16_seconds = 0;
-  Precision chosen = Precision::kFloat32;
-};
-[[nodiscard]] PrecisionTrial choose_precision(Engine& engine, comm::Comm& comm,
-                                              const StepInput& input);
 
 }  // namespace atelier::engine

@@ -20,14 +20,19 @@ class GradientBuckets::Hook final : public torch::autograd::PostAccumulateGradHo
 };
 
 GradientBuckets::GradientBuckets(FlatParameters& flat, comm::Comm& comm, std::string net,
-                                 std::int64_t bucket_bytes, Wire wire)
-    : flat_(&flat), comm_(&comm), net_(std::move(net)), received_(flat.trained_slots()) {
+                                 BucketPlan plan, Wire wire)
+    : flat_(&flat),
+      comm_(&comm),
+      net_(std::move(net)),
+      bucket_of_(flat.trained_slots()),
+      received_(flat.trained_slots()),
+      ready_seconds_(flat.trained_slots()) {
   for (std::size_t slot = 0; slot < flat.trained_slots(); ++slot) {
     views_.push_back(FlatParameters::view(flat.gradients(), flat.slots()[slot]));
     torch::autograd::impl::set_post_acc_grad_hooks(flat.parameter(slot),
                                                    std::make_unique<Hook>(*this, slot));
   }
-  plan(bucket_bytes);
+  set_plan(plan);
   if (wire == Wire::kBFloat16 && comm.world() > 1) {
     const std::int64_t elements = flat.gradients().numel();
     constexpr std::size_t kBytes = 2;
@@ -42,20 +47,36 @@ GradientBuckets::~GradientBuckets() {
   }
 }
 
-void GradientBuckets::plan(std::int64_t bucket_bytes) {
-  const std::int64_t least = bucket_bytes / flat_->gradients().element_size();
+void GradientBuckets::set_plan(BucketPlan plan) {
+  plan_ = plan;
+  buckets_.clear();
+  const std::int64_t least = plan.bytes / flat_->gradients().element_size();
   std::int64_t end = flat_->gradients().numel();
+  std::int64_t parameters = 0;
   for (std::size_t slot = flat_->trained_slots(); slot-- > 0;) {
+    bucket_of_[slot] = buckets_.size();
+    ++parameters;
+    // The verdict travels with the first parameters.
     const std::int64_t begin = slot == 0 ? 0 : flat_->slots()[slot].offset;
     if (slot > 0 && end - begin < least) continue;
-    buckets_.push_back({begin, end});
+    buckets_.push_back({.begin = begin, .end = end, .parameters = parameters});
     end = begin;
+    parameters = 0;
   }
 }
 
 void GradientBuckets::begin() {
   std::fill(received_.begin(), received_.end(), 0);
   flat_->gradients().narrow(0, 0, FlatParameters::kVerdict).zero_();
+  last_ = false;
+  launched_ = 0;
+}
+
+void GradientBuckets::expect_last() {
+  last_ = true;
+  for (Bucket& bucket : buckets_) bucket.missing = bucket.parameters;
+  std::fill(ready_seconds_.begin(), ready_seconds_.end(), 0);
+  expected_ = std::chrono::steady_clock::now();
 }
 
 void GradientBuckets::add_verdict(const at::Tensor& loss) {
@@ -72,6 +93,30 @@ void GradientBuckets::receive(std::size_t slot) {
   }
   received_[slot] = 1;
   gradient.reset();
+  if (!last_) return;
+  const auto now = std::chrono::steady_clock::now();
+  ready_seconds_[slot] = std::chrono::duration<double>(now - expected_).count();
+  --buckets_[bucket_of_[slot]].missing;
+  if (plan_.overlap && comm_->world() > 1) launch_ready();
+}
+
+void GradientBuckets::launch_ready() {
+  while (launched_ < buckets_.size() && buckets_[launched_].missing == 0) launch(launched_);
+}
+
+void GradientBuckets::launch(std::size_t bucket) {
+  const std::int64_t begin = buckets_[bucket].begin;
+  const std::int64_t size = buckets_[bucket].end - begin;
+  if (wire_.defined())
+    wire_.narrow(0, begin, size).copy_(flat_->gradients().narrow(0, begin, size));
+  const comm::Buffer data = parallel::buffer_of(moved().narrow(0, begin, size));
+  const std::string label = text("gradients of ", net_, ", bucket ", bucket);
+  if (plan_.overlap) {
+    comm_->start_all_reduce(data, comm::ReduceOp::kSum, {.label = label});
+  } else {
+    comm_->all_reduce(data, comm::ReduceOp::kSum, {.label = label});
+  }
+  launched_ = bucket + 1;
 }
 
 std::int64_t GradientBuckets::finish() {
@@ -79,18 +124,24 @@ std::int64_t GradientBuckets::finish() {
     if (received_[slot] == 0) views_[slot].zero_();
   }
   if (comm_->world() == 1) return 0;
-  const at::Tensor& gradients = flat_->gradients();
-  const at::Tensor& moved = wire_.defined() ? wire_ : gradients;
-  for (std::size_t i = 0; i < buckets_.size(); ++i) {
-    const auto part = [&](const at::Tensor& flat) {
-      return flat.narrow(0, buckets_[i].begin, buckets_[i].end - buckets_[i].begin);
-    };
-    if (wire_.defined()) part(wire_).copy_(part(gradients));
-    const std::string label = text("gradients of ", net_, ", bucket ", i);
-    comm_->all_reduce(parallel::buffer_of(part(moved)), comm::ReduceOp::kSum, {.label = label});
-    if (wire_.defined()) part(gradients).copy_(part(wire_));
-  }
-  return static_cast<std::int64_t>(moved.nbytes());
+  while (launched_ < buckets_.size()) launch(launched_);
+  comm_->finish_started();
+  if (wire_.defined()) flat_->gradients().copy_(wire_);
+  return bytes_moved();
+}
+
+std::int64_t GradientBuckets::bytes_moved() const {
+  return static_cast<std::int64_t>(moved().nbytes());
+}
+
+double GradientBuckets::time_sum(std::int64_t bytes) {
+  const std::int64_t all = moved().numel();
+  const std::int64_t elements = std::min(all, bytes / moved().element_size());
+  const comm::Buffer data = parallel::buffer_of(moved().narrow(0, all - elements, elements));
+  comm_->barrier({.label = "before a timed sum"});
+  const auto start = std::chrono::steady_clock::now();
+  comm_->all_reduce(data, comm::ReduceOp::kSum, {.label = "timed sum"});
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 }  // namespace atelier::engine

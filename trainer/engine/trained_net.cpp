@@ -4,12 +4,22 @@
 #include "launch/base/text.h"
 
 namespace atelier::engine {
+namespace {
+
+// Until measured.
+BucketPlan plan_of(const OptimizerConfig& config) {
+  BucketPlan plan{.overlap = config.overlap == Overlap::kOn};
+  if (config.bucket_bytes > 0) plan.bytes = config.bucket_bytes;
+  return plan;
+}
+
+}  // namespace
 
 TrainedNet::TrainedNet(const objectives::NamedNet& named, at::ScalarType type, comm::Comm& comm,
                        const OptimizerConfig& config)
     : name_(named.name),
       flat_(*named.net, type, comm),
-      gradients_(flat_, comm, named.name, config.bucket_bytes, config.wire),
+      gradients_(flat_, comm, named.name, plan_of(config), config.wire),
       config_(config.of_net(named.name)),
       optimizer_(make_optimizer(config_, flat_.gradients())) {
   if (named.averaged) average_ = flat_.weights().clone();

@@ -81,6 +81,16 @@ void copy_in(const StateTensor& target, const checkpoints::TensorView& source) {
   target.value.copy_(values);
 }
 
+// Absent in checkpoints of programs that knew one plan only.
+engine::BucketPlan buckets_of(const nlohmann::json& state) {
+  engine::BucketPlan plan;
+  if (!state.contains("buckets")) return plan;
+  const nlohmann::json& buckets = state.at("buckets");
+  plan.bytes = buckets.at("bytes").get<std::int64_t>();
+  plan.overlap = buckets.at("overlap").get<bool>();
+  return plan;
+}
+
 void copy_all(const std::vector<StateTensor>& targets, const checkpoints::SafetensorsFile& file) {
   for (const StateTensor& target : targets) copy_in(target, file.tensor(target.name));
 }
@@ -93,6 +103,7 @@ std::string to_json(const RunState& state) {
       {"step", state.step},
       {"images", state.images},
       {"precision", state.precision},
+      {"buckets", {{"bytes", state.buckets.bytes}, {"overlap", state.buckets.overlap}}},
       {"dataset_id", state.dataset_id},
       {"image", {{"channels", state.channels}, {"height", state.height}, {"width", state.width}}},
       {"world", state.world},
@@ -117,6 +128,7 @@ RunState parse_state(const std::string& json, const std::string& label) {
     return {.step = parsed.at("step").get<std::int64_t>(),
             .images = parsed.at("images").get<std::int64_t>(),
             .precision = parsed.at("precision").get<std::string>(),
+            .buckets = buckets_of(parsed),
             .config = parsed.at("config").get<std::string>(),
             .config_toml = parsed.at("config_toml").get<std::string>(),
             .dataset_id = parsed.at("dataset_id").get<std::string>(),

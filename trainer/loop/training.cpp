@@ -19,6 +19,7 @@
 #include "launch/comm/watchdog.h"
 #include "trainer/engine/engine.h"
 #include "trainer/loop/checks.h"
+#include "trainer/loop/choices.h"
 #include "trainer/loop/evaluation.h"
 #include "trainer/loop/feed.h"
 #include "trainer/loop/monitor.h"
@@ -83,7 +84,7 @@ class Training {
   ExitCode already_finished();
   void resume();
   void start_feed();
-  void choose_precision();
+  void make_choices();
   void open_recorder();
   void start_monitor();
   void start_watchdog();
@@ -116,6 +117,7 @@ class Training {
   bool finished_ = false;  // an attempt before came to its end
   data::Dataset dataset_;
   networks::Geometry geometry_;
+  OpenChoices open_;
   std::unique_ptr<objectives::Objective> objective_;
   RunIdentity identity_;
   std::optional<engine::Engine> engine_;
@@ -140,7 +142,8 @@ Training::Training(const TrainRequest& request, const Services& services)
       paths_{request.run},
       patience_(services.comm, request.config.schedule),
       dataset_(data::Dataset::open(services.files, request.data)),
-      geometry_(geometry_of(dataset_)) {
+      geometry_(geometry_of(dataset_)),
+      open_(open_choices(config_)) {
   require_same_run(with_.comm, request, dataset_);
   require_trainable(config_, dataset_, with_.comm.world());
   objective_ = objectives::make_objective(config_.model, config_.objective, geometry_,
@@ -164,7 +167,7 @@ ExitCode Training::run() {
   open_folder();  // only now, when nothing can refuse this start any more
   open_recorder();
   start_feed();
-  if (automatic && first_step_ == 0 && !config_.train.deterministic) choose_precision();
+  if (open_.any() && step_ < config_.train.steps) make_choices();
   start_monitor();
   start_watchdog();
   announce();
@@ -269,9 +272,7 @@ void Training::resume() {
   const RunState state =
       parse_state(loaded->state_json, (loaded->directory / "state.json").string());
   require_compatible(state, request_, dataset_);
-  if (config_.train.precision == Precision::kAuto && state.precision == "bf16") {
-    engine_->set_precision(Precision::kBFloat16);
-  }
+  take_choices(state, config_, *engine_, with_.comm, open_);
   restore_engine(*engine_, *loaded);
   step_ = first_step_ = state.step;
   training_seconds_ = state.training_seconds;
@@ -294,15 +295,9 @@ void Training::start_feed() {
       image_streams(*objective_), step_);
 }
 
-void Training::choose_precision() {
-  // A first batch is all it needs; training then starts with the very same one.
-  const engine::StepInput input = fetch();
-  const engine::PrecisionTrial trial = engine::choose_precision(*engine_, with_.comm, input);
-  if (with_.comm.rank() == 0) {
-    with_.log.info(text("Precision ", engine::name_of(trial.chosen), ": a step takes ",
-                        fixed(trial.float32_seconds * 1e3, 1), " ms in fp32 and ",
-                        fixed(trial.bfloat16_seconds * 1e3, 1), " ms in bf16."));
-  }
+void Training::make_choices() {
+  // A first batch is all they need; training then starts with the very same one.
+  loop::make_choices(open_, config_, *engine_, with_.comm, fetch(), with_.log);
   start_feed();
 }
 
@@ -459,6 +454,7 @@ RunState Training::state() {
   return {.step = step_,
           .images = step_ * config_.train.batch,
           .precision = engine::name_of(engine_->precision()),
+          .buckets = engine_->bucket_plan(),
           .config = flatten(list_fields(config_)),
           .config_toml = config_toml(list_fields(config_)),
           .dataset_id = dataset_.id(),

@@ -57,6 +57,17 @@ class Bench(ProgramTest):
             for name, value in a.items():
                 self.assertAlmostEqual(b[name] / value, 1, places=9)
 
+    def test_watching(self):
+        folder = self.folder / "watched"
+        words = ("--preset", "gan-32", "--batch-per-rank", "4", *SMALL, "--out", folder, "--set", "monitoring.port=0")
+        found = self.bench("watching", *words, ranks=2)
+        parts = [found[f"{name}_nanoseconds"] for name in ("metrics", "recorder", "replica")]
+        self.assertTrue(all(part > 0 for part in parts))
+        self.assertAlmostEqual(found["share_of_step"], sum(parts) / found["step_nanoseconds"])
+        self.assertGreaterEqual(found["collectives_per_step"], 3)
+        self.assertTrue((folder / "stats.jsonl").exists())
+        self.assertEqual(self.run_program("bench", "watching", *words).code, 73)
+
     def test_words_for_a_reader(self):
         done = self.run_program("bench", "step", "--preset", "gan-32", "--batch-per-rank", "4", *SMALL)
         self.assertRegex(done.out, r"gan-32 on 1 rank\(s\) x 1 thread\(s\), fp32, 4 images per rank\n  [\d.]+ images/s; a step takes")

@@ -1,4 +1,6 @@
-"""A run started twice gives the same bytes, on one rank and on two."""
+"""A run started twice gives the same bytes, on one rank and on two, however its gradients are summed."""
+import json
+
 from program import FAMILIES, ProgramTest, main, read_stats, losses, weights
 
 
@@ -16,6 +18,29 @@ class Rerun(ProgramTest):
                                      {step: losses(line) for step, line in second.items()})
                     pictures = [{path.name: path.read_bytes() for path in run.glob("*.png")} for run in runs]
                     self.assertEqual(*pictures)
+
+    def plan(self, run):
+        newest = max((run / "checkpoints").glob("step-*"))
+        return json.loads((newest / "state.json").read_text())["buckets"]
+
+    def test_sums_during_the_backward_change_no_byte(self):
+        runs = [self.folder / name for name in ("after", "during")]
+        for run, overlap in zip(runs, ("off", "on")):
+            self.train("gan", run, ranks=2, optimizer__overlap=overlap, optimizer__bucket_bytes=4096)
+        self.assert_same_weights(*runs)
+        self.assertEqual([self.plan(run) for run in runs], [{"bytes": 4096, "overlap": False}, {"bytes": 4096, "overlap": True}])
+
+    def test_how_gradients_are_summed_is_measured_once_per_world(self):
+        run = self.folder / "run"
+        more = {"train__deterministic": "false"}
+        first = self.train("ae", run, ranks=2, **more)
+        self.assertIn("Gradients are summed ", first.err)
+        plan = self.plan(run)
+        again = self.train("ae", run, ranks=2, resume="must", train__steps=40, **more)
+        self.assertNotIn("Gradients are summed ", again.err)
+        self.assertEqual(self.plan(run), plan)
+        other = self.train("ae", run, ranks=3, resume="must", train__steps=50, **more)
+        self.assertIn("Gradients are summed ", other.err)
 
     def test_another_seed_gives_other_weights(self):
         for seed in (0, 1):

@@ -480,25 +480,25 @@ TEST(Engine, bfloat16_nets_see_their_weights_rounded_whoever_changed_them) {
   static_cast<void>(trainee.step(3));
 }
 
-TEST(ChoosePrecision, decides_together_and_restores_every_bit) {
+TEST(Engine, sums_during_the_backward_change_no_bit) {
   std::mutex mutex;
-  std::vector<PrecisionTrial> trials;
-  comm::run_ranks(2, [&](comm::Comm& comm) {
-    Trainee trainee({.family = Family::kGan, .precision = Precision::kFloat32}, comm);
-    static_cast<void>(record(trainee, 3));
-    const std::string before = trainee.bytes();
-
-    const PrecisionTrial trial = choose_precision(trainee.core(), comm, trainee.batch(3)->input);
-
-    EXPECT_TRUE(trainee.bytes() == before);
-    EXPECT_EQ(trainee.core().precision(), trial.chosen);
-    EXPECT_EQ(trial.chosen == Precision::kBFloat16, trial.bfloat16_seconds < trial.float32_seconds);
-    EXPECT_GT(trial.float32_seconds, 0);
-    const std::lock_guard lock(mutex);
-    trials.push_back(trial);
-  });
-  EXPECT_EQ(trials.at(0).float32_seconds, trials.at(1).float32_seconds);
-  EXPECT_EQ(trials.at(0).chosen, trials.at(1).chosen);
+  std::vector<std::string> ends;
+  for (const Overlap overlap : {Overlap::kOff, Overlap::kOn}) {
+    comm::run_ranks(3, [&](comm::Comm& comm) {
+      // Batch statistics over ranks: their own sums stand between those of the gradients.
+      Trainee trainee({.family = Family::kGan,
+                       .precision = Precision::kFloat32,
+                       .accumulation = 2,
+                       .style = {.normalization = networks::Normalization::kBatch},
+                       .overlap = overlap},
+                      comm);
+      EXPECT_EQ(trainee.core().bucket_plan().overlap, overlap == Overlap::kOn);
+      static_cast<void>(record(trainee, 6));
+      const std::lock_guard lock(mutex);
+      ends.push_back(trainee.bytes());
+    });
+  }
+  for (const std::string& end : ends) EXPECT_TRUE(end == ends.front());
 }
 
 }  // namespace

@@ -92,8 +92,8 @@ TEST(FlatParameters, frozen_parameters_come_last_and_have_no_gradients) {
 
 struct Bucketed {
   Bucketed(networks::Net& net, at::ScalarType type, comm::Comm& comm,
-           std::int64_t bucket_bytes = kBucketBytes, Wire wire = Wire::kFull)
-      : flat(net, type, comm), buckets(flat, comm, "D", bucket_bytes, wire) {}
+           BucketPlan plan = {.bytes = kBucketBytes}, Wire wire = Wire::kFull)
+      : flat(net, type, comm), buckets(flat, comm, "D", plan, wire) {}
   [[nodiscard]] at::Tensor gradient(std::size_t slot) const {
     return FlatParameters::view(flat.gradients(), flat.slots()[slot]);
   }
@@ -159,27 +159,36 @@ TEST(GradientBuckets, frozen_parameters_stay_as_they_are) {
   EXPECT_EQ(trained.optimizer_state().size(), 2 * (trained.weight_state().size() - 1) + 1);
 }
 
-TEST(GradientBuckets, bucket_size_changes_calls_but_no_bits) {
+TEST(GradientBuckets, bucket_plans_change_calls_but_no_bits) {
   const at::Tensor x = torch::rand({6, 3, 16, 16});
   std::mutex mutex;
   std::vector<std::string> sums;
   std::vector<std::uint64_t> calls;
-  for (const std::int64_t bucket_bytes : {1, 1000, 20'000, 1 << 20}) {
-    comm::run_ranks(3, [&](comm::Comm& comm) {
-      const auto net = small_net();
-      Bucketed bucketed(*net, torch::kFloat, comm, bucket_bytes);
-      const std::uint64_t before = comm.sequence();
-      bucketed.buckets.begin();
-      net->forward(x.narrow(0, 2 * comm.rank(), 2)).exp().sum().backward();
+  for (const bool overlap : {false, true}) {
+    for (const std::int64_t bytes : {1, 1000, 20'000, 1 << 20}) {
+      comm::run_ranks(3, [&](comm::Comm& comm) {
+        const auto net = small_net();
+        Bucketed bucketed(*net, torch::kFloat, comm, {.bytes = bytes, .overlap = overlap});
+        const std::uint64_t before = comm.sequence();
+        bucketed.buckets.begin();
+        const at::Tensor loss = net->forward(x.narrow(0, 2 * comm.rank(), 2)).exp().sum();
+        bucketed.buckets.expect_last();
+        loss.backward();
+        const std::uint64_t while_it_ran = comm.sequence() - before;
 
-      const std::int64_t moved = bucketed.buckets.finish();
+        const std::int64_t moved = bucketed.buckets.finish();
 
-      EXPECT_EQ(moved, static_cast<std::int64_t>(bucketed.flat.gradients().nbytes()));
-      EXPECT_EQ(comm.sequence() - before, bucketed.buckets.buckets());
-      const std::lock_guard lock(mutex);
-      sums.push_back(bytes_of(bucketed.flat.gradients()));
-      calls.push_back(bucketed.buckets.buckets());
-    });
+        EXPECT_EQ(moved, static_cast<std::int64_t>(bucketed.flat.gradients().nbytes()));
+        EXPECT_EQ(comm.sequence() - before, bucketed.buckets.buckets());
+        EXPECT_EQ(while_it_ran, overlap ? bucketed.buckets.buckets() : 0);
+        const std::vector<double>& ready = bucketed.buckets.ready_seconds();
+        EXPECT_GT(*std::min_element(ready.begin(), ready.end()), 0);
+        EXPECT_GE(ready.front(), ready.back()) << "the first layer's gradient comes last";
+        const std::lock_guard lock(mutex);
+        sums.push_back(bytes_of(bucketed.flat.gradients()));
+        calls.push_back(bucketed.buckets.buckets());
+      });
+    }
   }
   for (const std::string& sum : sums) EXPECT_TRUE(sum == sums.front());
   EXPECT_EQ(calls.front(), 5U) << "a bucket per parameter";
@@ -194,7 +203,7 @@ TEST(GradientBuckets, a_bfloat16_wire_halves_the_bytes_and_sums_in_float32) {
   std::vector<at::Tensor> sums;
   comm::run_ranks(3, [&](comm::Comm& comm) {
     const auto net = small_net();
-    Bucketed bucketed(*net, torch::kFloat, comm, 1000, Wire::kBFloat16);
+    Bucketed bucketed(*net, torch::kFloat, comm, {.bytes = 1000}, Wire::kBFloat16);
     bucketed.buckets.begin();
     net->forward(x.narrow(0, 2 * comm.rank(), 2)).exp().sum().backward();
     const at::Tensor mine = bucketed.flat.gradients().clone();
@@ -216,7 +225,7 @@ TEST(GradientBuckets, an_infinite_loss_reaches_every_rank) {
   for (const Wire wire : {Wire::kFull, Wire::kBFloat16}) {
     comm::run_ranks(2, [&](comm::Comm& comm) {
       const auto net = small_net();
-      Bucketed bucketed(*net, torch::kFloat, comm, kBucketBytes, wire);
+      Bucketed bucketed(*net, torch::kFloat, comm, {.bytes = kBucketBytes}, wire);
       bucketed.buckets.begin();
       const double loss = comm.rank() == 1 ? std::numeric_limits<double>::infinity() : 1.0;
       bucketed.buckets.add_verdict(torch::tensor(loss));

@@ -43,6 +43,7 @@ engine::OptimizerConfig optimizer_config(const Recipe& recipe) {
   config.warmup_images = 100;
   config.ema_half_life_images = 500;
   config.bucket_bytes = 16384;
+  config.overlap = recipe.overlap;
   return config;
 }
 

@@ -23,6 +23,7 @@ struct Recipe {
   networks::Style style = {};
   objectives::GanLoss gan_loss = objectives::GanLoss::kRelativistic;
   engine::BatchStatistics statistics = engine::BatchStatistics::kSync;
+  engine::Overlap overlap = engine::Overlap::kAuto;
 };
 
 [[nodiscard]] std::string name_of(objectives::Family family);

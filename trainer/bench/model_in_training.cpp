@@ -1,0 +1,97 @@
+#include "trainer/bench/model_in_training.h"
+
+#include <algorithm>
+
+#include "launch/base/error.h"
+#include "launch/base/text.h"
+#include "trainer/bench/step_inputs.h"
+#include "trainer/engine/images.h"
+#include "trainer/engine/trials.h"
+#include "trainer/objectives/registry.h"
+
+namespace atelier::bench {
+
+using engine::Precision;
+
+ModelInTraining::ModelInTraining(const loop::RunConfig& config, const networks::Geometry& geometry,
+                                 comm::Comm& comm)
+    : config_(config),
+      geometry_(geometry),
+      comm_(comm),
+      objective_(objectives::make_objective(config.model, config.objective, geometry, seed())),
+      engine_(
+          *objective_, comm, config.optimizer,
+          config.train.precision == Precision::kAuto ? Precision::kFloat32 : config.train.precision,
+          config.train.batch_norm) {
+  for (const objectives::Phase& phase : objective_->phases()) {
+    streams_ = std::max(streams_, phase.image_stream + 1);
+  }
+  const std::int64_t batch = config.train.batch;
+  first_ = batch * comm.rank() / comm.world();
+  count_ = batch * (comm.rank() + 1) / comm.world() - first_;
+  for (std::int64_t step = 0; step < kInputSteps; ++step) {
+    for (int stream = 0; stream < streams_; ++stream) {
+      bytes_.push_back(made_up_images(geometry, stream, step, first_, count_));
+    }
+  }
+}
+
+void ModelInTraining::make_choices() {
+  const auto images = images_of(0);
+  const engine::MicroBatch batch{.position = position(0), .images_NCHW = images};
+  if (config_.train.precision == Precision::kAuto) {
+    static_cast<void>(engine::choose_precision(engine_, comm_, input(batch)));
+  }
+  static_cast<void>(engine::choose_buckets(engine_, comm_, config_.optimizer, input(batch)));
+}
+
+std::function<void(std::int64_t)> ModelInTraining::bare_step() {
+  bare_objective_ = objectives::make_objective(config_.model, config_.objective, geometry_, seed());
+  bare_ =
+      std::make_unique<BareLoop>(*bare_objective_, alone_, config_.optimizer, engine_.precision());
+  return [this](std::int64_t step) {
+    const auto images = images_of(step);
+    bare_->step({.position = position(step), .images_NCHW = images});
+  };
+}
+
+engine::StepReport ModelInTraining::step(std::int64_t step, const engine::StageListener& listener) {
+  const auto images = images_of(step);
+  const engine::MicroBatch batch{.position = position(step), .images_NCHW = images};
+  engine::StepReport report = engine_.step(input(batch), listener);
+  if (!report.updated) {
+    throw DeviceError(text("Step ", step, " of the benchmark: a value is not finite."),
+                      "Lower optimizer.learning_rate, or try train.precision = fp32.");
+  }
+  return report;
+}
+
+std::uint64_t ModelInTraining::seed() const {
+  return static_cast<std::uint64_t>(config_.train.seed);
+}
+
+std::vector<at::Tensor> ModelInTraining::images_of(std::int64_t step) const {
+  std::vector<at::Tensor> images;
+  const auto first = static_cast<std::size_t>(step % kInputSteps * streams_);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(streams_); ++i) {
+    images.push_back(engine::to_images(bytes_[first + i], geometry_, engine_.type()));
+  }
+  return images;
+}
+
+objectives::Position ModelInTraining::position(std::int64_t step) const {
+  return {.seed = seed(),
+          .step = step,
+          .first_slot = first_,
+          .local_batch = count_,
+          .global_batch = config_.train.batch};
+}
+
+engine::StepInput ModelInTraining::input(const engine::MicroBatch& batch) const {
+  const auto size = static_cast<double>(config_.train.batch);
+  return {.micro_batches = {&batch, 1},
+          .images_before = static_cast<double>(batch.position.step) * size,
+          .images_total = 1e9};
+}
+
+}  // namespace atelier::bench

@@ -1,0 +1,167 @@
+#include "trainer/engine/trials.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <limits>
+
+#include "launch/base/error.h"
+
+namespace atelier::engine {
+namespace {
+
+constexpr int kWarmUp = 2;
+constexpr int kMeasured = 8;  // covers the lazy penalties of the presets evenly
+
+// Steps that leave no trace.
+class Rehearsal {
+ public:
+  Rehearsal(Engine& engine, const StepInput& input)
+      : engine_(engine),
+        input_(input),
+        batches_(input.micro_batches.begin(), input.micro_batches.end()) {
+    input_.micro_batches = batches_;
+    for (const auto& net : engine.nets()) before_.push_back(net->snapshot());
+  }
+  ~Rehearsal() {
+    for (std::size_t i = 0; i < before_.size(); ++i) engine_.nets()[i]->restore(before_[i]);
+  }
+  Rehearsal(const Rehearsal&) = delete;
+  Rehearsal& operator=(const Rehearsal&) = delete;
+
+  double step_seconds(std::int64_t number) {
+    for (MicroBatch& batch : batches_) batch.position.step = number;
+    const auto start = std::chrono::steady_clock::now();
+    static_cast<void>(engine_.step(input_, [](Stage) {}));
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+  /// Mean time of a step under each of two settings. They alternate, so that a machine that changes
+  /// its speed treats both alike.
+  template <typename Set>
+  std::array<double, 2> compare(const Set& set) {
+    std::array<double, 2> seconds{};
+    for (int i = 0; i < kWarmUp + kMeasured; ++i) {
+      for (std::size_t k = 0; k < 2; ++k) {
+        set(k);
+        const double now = step_seconds(i);
+        if (i >= kWarmUp) seconds.at(k) += now / kMeasured;
+      }
+    }
+    return seconds;
+  }
+
+ private:
+  Engine& engine_;
+  StepInput input_;
+  std::vector<MicroBatch> batches_;
+  std::vector<TrainedNet::Snapshot> before_;
+};
+
+// What rank 0 has measured, on every rank.
+template <std::size_t N>
+void take_from_rank_zero(comm::Comm& comm, std::array<double, N>& numbers) {
+  comm.broadcast({numbers.data(), N, comm::DType::kFloat64}, 0, {.label = "measured choice"});
+}
+
+SumSpeed measure_speed(Engine& engine, comm::Comm& comm) {
+  constexpr int kTries = 5;
+  constexpr std::int64_t kFewBytes = 1024;
+  const auto larger = [](const auto& a, const auto& b) {
+    return a->gradients().bytes_moved() < b->gradients().bytes_moved();
+  };
+  GradientBuckets& gradients =
+      (*std::max_element(engine.nets().begin(), engine.nets().end(), larger))->gradients();
+  std::array<double, 2> least{};
+  const std::array<std::int64_t, 2> bytes{kFewBytes, gradients.bytes_moved()};
+  for (std::size_t k = 0; k < 2; ++k) {
+    least.at(k) = std::numeric_limits<double>::infinity();
+    for (int i = 0; i < kTries; ++i) {
+      least.at(k) = std::min(least.at(k), gradients.time_sum(bytes.at(k)));
+    }
+  }
+  take_from_rank_zero(comm, least);
+  const double more = std::max(least[1] - least[0], 1e-9);
+  return {.latency_seconds = least[0],
+          .bytes_per_second = static_cast<double>(bytes[1] - bytes[0]) / more};
+}
+
+// Of the last step, in the order in which buckets are filled.
+std::vector<ReadyGradient> ready_gradients(TrainedNet& net) {
+  const std::vector<double>& seconds = net.gradients().ready_seconds();
+  const FlatParameters& flat = net.flat();
+  const double width = static_cast<double>(net.gradients().bytes_moved()) /
+                       static_cast<double>(flat.gradients().numel());
+  std::vector<ReadyGradient> ready;
+  std::int64_t end = flat.gradients().numel();
+  for (std::size_t slot = flat.trained_slots(); slot-- > 0;) {
+    const std::int64_t begin = flat.slots()[slot].offset;
+    ready.push_back({seconds[slot], static_cast<double>(end - begin) * width});
+    end = begin;
+  }
+  return ready;
+}
+
+std::int64_t best_size(Engine& engine, comm::Comm& comm, const SumSpeed& speed) {
+  std::vector<std::vector<ReadyGradient>> of_nets;
+  for (const auto& net : engine.nets()) of_nets.push_back(ready_gradients(*net));
+  const std::vector<ReadyGradients> backwards(of_nets.begin(), of_nets.end());
+  std::array<double, 1> bytes{static_cast<double>(best_bucket_bytes(backwards, speed))};
+  take_from_rank_zero(comm, bytes);
+  return static_cast<std::int64_t>(bytes[0]);
+}
+
+}  // namespace
+
+PrecisionTrial choose_precision(Engine& engine, comm::Comm& comm, const StepInput& input) {
+  constexpr std::array kCandidates{Precision::kFloat32, Precision::kBFloat16};
+  std::array<double, 2> seconds{};
+  {
+    Rehearsal rehearsal(engine, input);
+    seconds = rehearsal.compare([&](std::size_t k) { engine.set_precision(kCandidates.at(k)); });
+  }
+  take_from_rank_zero(comm, seconds);
+  const PrecisionTrial trial{.float32_seconds = seconds[0],
+                             .bfloat16_seconds = seconds[1],
+                             .chosen = kCandidates.at(seconds[1] < seconds[0] ? 1 : 0)};
+  engine.set_precision(trial.chosen);
+  return trial;
+}
+
+BucketTrial choose_buckets(Engine& engine, comm::Comm& comm, const OptimizerConfig& config,
+                           const StepInput& input) {
+  constexpr double kWorthTrying = 0.02;  // of a step, in sums
+  constexpr double kWorthChoosing = 0.99;
+  BucketTrial trial{.chosen = engine.bucket_plan()};
+  const bool open = config.bucket_bytes == 0 || config.overlap == Overlap::kAuto;
+  if (!open || comm.world() == 1) return trial;
+
+  Rehearsal rehearsal(engine, input);
+  std::array<double, 1> step{std::numeric_limits<double>::infinity()};
+  for (int i = 0; i < kWarmUp + 2; ++i) step[0] = std::min(step[0], rehearsal.step_seconds(i));
+  take_from_rank_zero(comm, step);
+  trial.after_seconds = step[0];
+  trial.speed = measure_speed(engine, comm);
+  for (const auto& net : engine.nets()) {
+    trial.sum_seconds += trial.speed.seconds(static_cast<double>(net->gradients().bytes_moved()));
+  }
+  BucketPlan during{.overlap = true};
+  during.bytes =
+      config.bucket_bytes > 0 ? config.bucket_bytes : best_size(engine, comm, trial.speed);
+  const bool may = config.overlap != Overlap::kOff;
+  if (config.overlap == Overlap::kOn) {
+    trial.chosen = during;
+  } else if (may && trial.sum_seconds > kWorthTrying * trial.after_seconds) {
+    const BucketPlan after = trial.chosen;
+    std::array<double, 2> seconds =
+        rehearsal.compare([&](std::size_t k) { engine.set_bucket_plan(k == 0 ? after : during); });
+    take_from_rank_zero(comm, seconds);
+    trial.after_seconds = seconds[0];
+    trial.during_seconds = seconds[1];
+    trial.chosen = seconds[1] < kWorthChoosing * seconds[0] ? during : after;
+  }
+  engine.set_bucket_plan(trial.chosen);
+  return trial;
+}
+
+}  // namespace atelier::engine

@@ -1,0 +1,35 @@
+// Choices that are measured in the first steps of a run, on its own nets and images. Each trial
+// leaves its choice set in the engine and all other state as it was. Thread safety: as Engine.
+#pragma once
+
+#include "launch/comm/comm.h"
+#include "trainer/engine/bucket_model.h"
+#include "trainer/engine/engine.h"
+
+namespace atelier::engine {
+
+/// A step in float32 and in bfloat16; the faster one is chosen.
+struct PrecisionTrial {
+  double float32_seconds = 0;
+  double bfloat16_seconds = 0;
+  Precision chosen = Precision::kFloat32;
+};
+/// Collective: all ranks; rank 0 decides. Throws: CommError.
+[[nodiscard]] PrecisionTrial choose_precision(Engine& engine, comm::Comm& comm,
+                                              const StepInput& input);
+
+/// How gradients are summed: in which pieces, and whether while the backward goes on. That is tried
+/// only where summing takes a share of the step that is worth it, with the size that the measured
+/// ready times and speed make best (bucket_model.h).
+struct BucketTrial {
+  SumSpeed speed = {};
+  double sum_seconds = 0;     ///< of a step, for all nets
+  double after_seconds = 0;   ///< of a step that sums after its backwards
+  double during_seconds = 0;  ///< of one that sums during them; 0: not tried
+  BucketPlan chosen = {};
+};
+/// What `config` pins is not measured. Collective: all ranks; rank 0 decides. Throws: CommError.
+[[nodiscard]] BucketTrial choose_buckets(Engine& engine, comm::Comm& comm,
+                                         const OptimizerConfig& config, const StepInput& input);
+
+}  // namespace atelier::engine
