@@ -21,7 +21,8 @@ enum class ReduceOp : std::uint8_t { kSum, kMin, kMax };
 [[nodiscard]] std::size_t size_of(DType dtype);
 [[nodiscard]] std::string_view name_of(DType dtype);
 
-/// Memory of the caller. Lifetime: until the call returns (host) or the stream has passed it.
+/// Memory of the caller. Lifetime: until the call returns (host) or the stream has passed it
+/// (device).
 struct Buffer {
   void* data = nullptr;
   std::size_t count = 0;  ///< elements
@@ -61,6 +62,8 @@ class Comm {
   [[nodiscard]] virtual int local_rank() const = 0;
   [[nodiscard]] virtual int hosts() const = 0;
   [[nodiscard]] virtual std::string_view backend() const = 0;
+  /// Where allocate() gives memory.
+  [[nodiscard]] virtual Place place() const { return Place::kHost; }
 
   /// Zeroed memory, 128-byte aligned, that all_reduce works on in place: the ranks of a host see
   /// each other's, so nothing is copied. When one rank passes a place in it, all pass the same one.
@@ -80,6 +83,9 @@ class Comm {
   }
   /// Waits for what was started. Throws: CommError.
   virtual void finish_started() {}
+  /// Waits until the host can read the results of all calls; on devices calls return before.
+  /// Throws: CommError.
+  virtual void synchronize() { finish_started(); }
 
   /// Reduces `in` (world × out.count elements) and leaves the rank-th part in `out`.
   /// Collective: all ranks. Throws: CommError.

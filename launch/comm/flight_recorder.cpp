@@ -110,15 +110,25 @@ void FlightRecorder::enter(const CallRecord& call) noexcept {
   entry.call = call;
   entry.entered_ns = now_ns();
   entry.left_ns = 0;
-  // A killed process leaves its memory as it was; only the compiler may not reorder.
-  std::atomic_signal_fence(std::memory_order_release);
-  ++content_->entered;
+  std::atomic_ref(content_->entered).fetch_add(1, std::memory_order_release);
   sign();
 }
 
 void FlightRecorder::leave() noexcept {
   if (content_->entered == 0) return;
   content_->calls[(content_->entered - 1) % kCalls].left_ns = now_ns();
+  sign();
+}
+
+void FlightRecorder::leave(std::uint64_t sequence) noexcept {
+  const std::uint64_t entered = std::atomic_ref(content_->entered).load(std::memory_order_acquire);
+  const std::uint64_t kept = std::min<std::uint64_t>(entered, kCalls);
+  for (std::uint64_t back = 1; back <= kept; ++back) {
+    Entry& entry = content_->calls[(entered - back) % kCalls];
+    if (entry.call.sequence != sequence) continue;
+    entry.left_ns = now_ns();
+    break;
+  }
   sign();
 }
 

@@ -36,6 +36,8 @@ class FlightRecorder {
 
   void enter(const CallRecord& call) noexcept;
   void leave() noexcept;
+  /// Of a call that others may have followed meanwhile: it ran on a device.
+  void leave(std::uint64_t sequence) noexcept;
   /// What the rank is at between calls: "data_wait". Cut off after 31 bytes.
   void set_phase(std::string_view phase) noexcept;
 

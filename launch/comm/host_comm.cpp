@@ -22,12 +22,15 @@ void check_memory(ConstBuffer buffer) {
 std::byte* HostComm::allocate(std::size_t bytes) {
   ATELIER_CHECK(bytes > 0, "an allocation of 0 bytes");
   const std::size_t size = (bytes + kAlign - 1) / kAlign * kAlign;
-  // A meeting first: sizes are compared, and a missing rank is named by the deadline.
-  enter(prepare({.count = size, .kind = CallKind::kAllocate, .dtype = DType::kUInt8}, {}, nullptr,
-                {}));
+  agree_on_allocation(size);
   std::byte* const memory = provide(size);
   regions_.push_back({memory, size});
   return memory;
+}
+
+void HostComm::agree_on_allocation(std::size_t bytes) {
+  enter(prepare({.count = bytes, .kind = CallKind::kAllocate, .dtype = DType::kUInt8}, {}, nullptr,
+                {}));
 }
 
 std::byte* HostComm::provide(std::size_t bytes) {
@@ -121,6 +124,7 @@ HostComm::Task HostComm::prepare(CallRecord call, ConstBuffer in, void* out,
 
 void HostComm::enter(const Task& task) {
   if (!task.background) background_.wait();
+  if (listener_) listener_(task.call);
   recorder().enter(task.call);  // a call that throws is never left
   exchange(task);
   recorder().leave();

@@ -2,9 +2,12 @@
 // deadline, memory. A backend adds one function, `exchange`. Thread safety: as Comm.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "launch/comm/background.h"
@@ -29,8 +32,15 @@ class HostComm : public Comm {
   void broadcast(Buffer data, int root, const CallOptions& options = {}) final;
   void barrier(const CallOptions& options = {}) final;
   [[nodiscard]] std::uint64_t sequence() const final { return sequence_; }
+  /// `listener` is told of each call when it is entered, on the thread that makes it.
+  void on_call(std::function<void(const CallRecord&)> listener) { listener_ = std::move(listener); }
+  /// What allocate() does first: sizes are compared, and a missing rank is named.
+  void agree_on_allocation(std::size_t bytes);
+  /// Counts a call that somebody else makes for this rank, and gives its number.
+  [[nodiscard]] std::uint64_t take_number() { return ++sequence_; }
   [[nodiscard]] FlightRecorder& recorder() final;
   void set_default_timeout(std::chrono::milliseconds timeout) final;
+  [[nodiscard]] std::chrono::milliseconds default_timeout() const { return default_timeout_; }
 
  protected:
   /// One checked call. `in` and `out` are the same for all_reduce and broadcast.
@@ -67,8 +77,9 @@ class HostComm : public Comm {
   std::vector<std::unique_ptr<std::byte, FreeAligned>> own_memory_;
 
   std::unique_ptr<FlightRecorder> recorder_;  ///< from the first use on: ranks are known by then
-  std::uint64_t sequence_ = 0;
+  std::atomic<std::uint64_t> sequence_{0};
   std::chrono::milliseconds default_timeout_ = kDefaultTimeout;
+  std::function<void(const CallRecord&)> listener_;
   Background background_;
 };
 

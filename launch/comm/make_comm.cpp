@@ -3,19 +3,28 @@
 #include "launch/base/error.h"
 #include "launch/base/text.h"
 #include "launch/comm/mpi_comm.h"
-#include "launch/comm/nccl.h"
+#include "launch/comm/nccl_checks.h"
+#include "launch/comm/nccl_comm.h"
 #include "launch/comm/self_comm.h"
 
 namespace atelier::comm {
 namespace {
 
-[[noreturn]] void refuse_nccl() {
+std::unique_ptr<Comm> make_nccl_comm(const MpiSession& session, const CommOptions& options) {
   const DeviceApis apis = make_device_apis();
-  const std::string version = nccl_version(*apis.nccl);
-  const int devices = device_count(*apis.cuda);
-  throw RefusedError(text("This version trains on CPUs: NCCL ", version, " and ", devices,
-                          " device(s) are there, collectives on them are not."),
-                     "Use the backend mpi.");
+  // The step computes on the host so far, and gradients lie where allocate() puts them.
+  if (!apis.cuda->host_can_touch()) {
+    throw RefusedError(text("This version trains on CPUs: NCCL ", nccl_version(*apis.nccl), " and ",
+                            device_count(*apis.cuda),
+                            " device(s) are there, a step that computes on them is not."),
+                       "Use the backend mpi.");
+  }
+  if (!session.active()) {
+    throw RefusedError("The backend nccl needs mpirun.", "Start the program as: mpirun -n N ...");
+  }
+  auto host = std::make_unique<MpiComm>(session, MpiCommOptions{.timeout = options.timeout});
+  return std::make_unique<NcclComm>(session, std::move(host), apis,
+                                    NcclOptions{.timeout = options.timeout});
 }
 
 }  // namespace
@@ -39,7 +48,7 @@ Backend parse_backend(std::string_view name) {
 
 std::unique_ptr<Comm> make_comm(const MpiSession& session, const CommOptions& options) {
   if (options.backend == Backend::kNccl) {
-    refuse_nccl();
+    return make_nccl_comm(session, options);
   }
   if (options.backend == Backend::kMpi && !session.active()) {
     throw RefusedError("The backend mpi needs mpirun.", "Start the program as: mpirun -n N ...");

@@ -298,6 +298,7 @@ int MpiComm::rank() const { return impl_->topology().rank; }
 int MpiComm::world() const { return impl_->topology().world; }
 int MpiComm::local_rank() const { return impl_->topology().local_rank; }
 int MpiComm::hosts() const { return impl_->topology().hosts; }
+int MpiComm::host() const { return impl_->topology().my_host; }
 void MpiComm::exchange(const Task& task) { impl_->run(task); }
 std::byte* MpiComm::provide(std::size_t bytes) {
   std::byte* const shared = impl_->allocate(bytes);

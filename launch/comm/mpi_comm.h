@@ -36,6 +36,7 @@ class MpiComm final : public HostComm {
   [[nodiscard]] int world() const override;
   [[nodiscard]] int local_rank() const override;
   [[nodiscard]] int hosts() const override;
+  [[nodiscard]] int host() const;  ///< number of this rank's host
   [[nodiscard]] std::string_view backend() const override { return "mpi"; }
   void close() override;
   [[noreturn]] void abort(std::string_view reason, int exit_code) override;

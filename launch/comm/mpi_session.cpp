@@ -36,6 +36,7 @@ MpiSession::MpiSession(bool active) : active_(active) {
                          ", needed ", MPI_THREAD_SERIALIZED, ")."),
                     "Use an MPI built with thread support.");
   }
+  multithreaded_ = provided == MPI_THREAD_MULTIPLE;
 }
 
 void MpiSession::close() {

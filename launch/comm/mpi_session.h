@@ -25,12 +25,15 @@ class MpiSession {
   MpiSession& operator=(const MpiSession&) = delete;
 
   [[nodiscard]] bool active() const { return active_; }
+  /// Whether several threads may call MPI at once.
+  [[nodiscard]] bool multithreaded() const { return multithreaded_; }
   /// Finalises MPI. Requires: all communicators are closed. Collective: all ranks. Throws:
   /// CommError.
   void close();
 
  private:
   bool active_;
+  bool multithreaded_ = false;
 };
 
 /// Throws CommError with MPI's own text unless `code` says success. `what`: the call that gave it.

@@ -1,6 +1,7 @@
+#include "launch/comm/nccl_checks.h"
+
 #include "launch/base/error.h"
 #include "launch/base/text.h"
-#include "launch/comm/nccl.h"
 
 namespace atelier::comm {
 namespace {
@@ -9,6 +10,9 @@ namespace {
 std::string dotted(int version) {
   return text(version / 10000, ".", version / 100 % 100, ".", version % 100);
 }
+
+/// CUDA counts 13.0 as 13000.
+std::string cuda_dotted(int version) { return text(version / 1000, ".", version % 1000 / 10); }
 
 }  // namespace
 
@@ -28,10 +32,14 @@ std::string nccl_version(const NcclApi& nccl) {
 
 std::string cuda_version(const CudaApi& cuda) {
   int version = 0;
-  if (const int code = cuda.get_runtime_version(version); code != 0) {
-    throw DeviceError(text("cudaRuntimeGetVersion failed: ", cuda.error_text(code), "."));
-  }
-  return text(version / 1000, ".", version % 1000 / 10);
+  check_cuda(cuda, cuda.get_runtime_version(version), "cudaRuntimeGetVersion");
+  return cuda_dotted(version);
+}
+
+std::string driver_version(const CudaApi& cuda) {
+  int version = 0;
+  check_cuda(cuda, cuda.get_driver_version(version), "cudaDriverGetVersion");
+  return cuda_dotted(version);
 }
 
 int device_count(const CudaApi& cuda) {
@@ -43,6 +51,18 @@ int device_count(const CudaApi& cuda) {
                       "Check nvidia-smi and CUDA_VISIBLE_DEVICES, or use the CPU.");
   }
   return count;
+}
+
+std::string describe_nccl(const NcclApi& nccl, NcclHandle comm, int code, std::string_view what) {
+  const std::string last = nccl.last_error(comm);
+  return text(what, " failed: ", nccl.error_text(code), " (", code, ")",
+              last.empty() ? "" : text("; NCCL says: ", last));
+}
+
+void check_cuda(const CudaApi& cuda, int code, std::string_view what) {
+  if (code == 0) return;
+  throw DeviceError(text(what, " failed: ", cuda.error_text(code), " (", code, ")."),
+                    "See nvidia-smi and the system log (dmesg) of this host.");
 }
 
 }  // namespace atelier::comm

@@ -3,7 +3,7 @@
 
 #include "launch/base/text.h"
 #include "launch/comm/mpi_session.h"
-#include "launch/comm/nccl.h"
+#include "launch/comm/nccl_checks.h"
 #include "trainer/app/commands.h"
 #include "trainer/app/commit.h"
 

@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::chrono::hours kLongestCommand{24};
 
-std::unique_ptr<CLI::App> command_line(Action& chosen) {
+std::unique_ptr<CLI::App> command_line(Action& chosen, std::string& backend) {
   auto app = std::make_unique<CLI::App>(
       "Atelier trains image generators (AE, VAE, GAN), data-parallel under mpirun.\n\n"
       "  atelier data import photos.zip --out photos\n"
@@ -30,6 +30,9 @@ std::unique_ptr<CLI::App> command_line(Action& chosen) {
       "  atelier sample runs/gan --count 64 --out samples.png\n",
       "atelier");
   app->require_subcommand(1);
+  app->add_option("--backend", backend,
+                  "how ranks talk: auto (mpi under mpirun, else self), self, mpi, nccl")
+      ->capture_default_str();
   add_data(*app, chosen);
   add_train(*app, chosen);
   add_sample(*app, chosen);
@@ -75,13 +78,13 @@ ExitCode run_once(const Action& action, Context& context) {
   return context.comm.rank() == 0 ? action(context) : ExitCode::kDone;  // the end is a barrier
 }
 
-int run(const Action& action, bool shared) {
+int run(const Action& action, bool shared, const std::string& backend) {
   ProcessLog starting({});
   std::unique_ptr<comm::Comm> comm;
   std::unique_ptr<ProcessLog> log;
   try {
     comm::MpiSession session(comm::started_by_mpirun());
-    comm = comm::make_comm(session);
+    comm = comm::make_comm(session, {.backend = comm::parse_backend(backend)});
     log = std::make_unique<ProcessLog>(
         ProcessLogOptions{.rank = comm->rank(), .world = comm->world(), .file = {}});
     LocalFileSystem files;
@@ -106,8 +109,9 @@ int run(const Action& action, bool shared) {
 
 int main(int argc, char** argv) {
   atelier::app::Action chosen;
+  std::string backend = "auto";
   bool shared = true;
-  const auto app = atelier::app::command_line(chosen);
+  const auto app = atelier::app::command_line(chosen, backend);
   try {
     app->parse(argc, argv);
     shared = app->got_subcommand("train") || app->got_subcommand("bench");
@@ -118,5 +122,5 @@ int main(int argc, char** argv) {
       throw atelier::ConfigError(problem, "See `atelier --help` and `atelier COMMAND --help`.");
     };
   }
-  return atelier::app::run(chosen, shared);
+  return atelier::app::run(chosen, shared, backend);
 }

@@ -52,12 +52,15 @@ function(atelier_torch_unit_test name)
   atelier_unit_test(${name} TORCH ${ARGN})
 endfunction()
 
-# atelier_mpi_test(<name> SOURCES ... LINKS ... RANKS 1 2 3 [TIMEOUT s]): one CTest entry per world size under mpirun. The
+# atelier_mpi_test(<name> SOURCES ... LINKS ... RANKS 1 2 3 [TIMEOUT s] [LABELS mpi ...]): one CTest entry per world size under mpirun. The
 # program's main comes from tests/support/mpi_main.cpp, which checks the world size it was registered for.
 function(atelier_mpi_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "TORCH" "TIMEOUT" "SOURCES;LINKS;RANKS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "TORCH" "TIMEOUT" "SOURCES;LINKS;RANKS;LABELS")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 240)
+  endif()
+  if(NOT arg_LABELS)
+    set(arg_LABELS mpi)
   endif()
   if(arg_TORCH)
     set(torch TORCH)
@@ -67,7 +70,7 @@ function(atelier_mpi_test name)
   foreach(ranks IN LISTS arg_RANKS)
     add_test(NAME mpi.${name}.${ranks} COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none -n ${ranks}
              $<TARGET_FILE:${name}> --world ${ranks})
-    set_tests_properties(mpi.${name}.${ranks} PROPERTIES LABELS mpi TIMEOUT ${arg_TIMEOUT} PROCESSORS 2
+    set_tests_properties(mpi.${name}.${ranks} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} PROCESSORS 2
       ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;ASAN_OPTIONS=detect_leaks=0")
   endforeach()
 endfunction()

@@ -16,6 +16,15 @@
 
 namespace atelier::comm {
 
+/// Memory of the device that a backend's buffers lie on; the host can touch it too, as it can that
+/// of the fake.
+class DeviceMemory {
+ public:
+  virtual ~DeviceMemory() = default;
+  [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
+  virtual void free(void* memory) = 0;
+};
+
 class Ranks {
  public:
   virtual ~Ranks() = default;
@@ -24,6 +33,8 @@ class Ranks {
   /// unless the body `breaks` it; `agree`: another one of the same ranks, which must stay whole.
   using Body = std::function<void(Comm& comm, Comm& agree)>;
   virtual void run(const Body& body, bool breaks) = 0;
+  /// Null where buffers lie on the host.
+  [[nodiscard]] virtual DeviceMemory* device() { return nullptr; }
 };
 
 struct Backing {
@@ -37,6 +48,7 @@ class CommContract : public testing::TestWithParam<Backing> {
   void run(const Ranks::Body& body) { ranks_->run(body, false); }
   void run_and_break(const Ranks::Body& body) { ranks_->run(body, true); }
   [[nodiscard]] int world() const { return ranks_->world(); }
+  [[nodiscard]] DeviceMemory* device() { return ranks_->device(); }
 
  private:
   std::unique_ptr<Ranks> ranks_ = GetParam().make();

@@ -1,9 +1,9 @@
-#include "launch/comm/nccl.h"
-
 #include <gmock/gmock.h>
 
 #include "launch/base/error.h"
 #include "launch/comm/make_comm.h"
+#include "launch/comm/nccl_checks.h"
+#include "tests/support/fake_gpu/fake_nccl.h"
 
 namespace atelier::comm {
 namespace {
@@ -11,60 +11,27 @@ namespace {
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 
-struct FakeNccl final : NcclApi {
-  int code = 0;
-  int loaded = 22809;
-  int get_version(int& version) const override {
-    version = loaded;
-    return code;
-  }
-  int header_version() const override { return 22809; }
-  std::string error_text(int) const override { return "unhandled system error"; }
-};
-
-struct FakeCuda final : CudaApi {
-  int code = 0;
-  int count = 2;
-  int get_device_count(int& devices) const override {
-    devices = count;
-    return code;
-  }
-  int get_runtime_version(int& version) const override {
-    version = 13000;
-    return code;
-  }
-  std::string error_text(int) const override { return "no CUDA-capable device is detected"; }
-};
-
 TEST(NcclVersion, the_loaded_library_must_be_the_one_compiled_against) {
-  FakeNccl nccl;
-  EXPECT_EQ(nccl_version(nccl), "2.28.9");
-
-  nccl.loaded = 22105;
-  EXPECT_THAT([&] { (void)nccl_version(nccl); },
+  EXPECT_EQ(nccl_version(*tests::make_fake_gpu({}).nccl), "2.28.9");
+  EXPECT_THAT([] { (void)nccl_version(*tests::make_fake_gpu({.nccl = 22105}).nccl); },
               ThrowsMessage<DeviceError>(HasSubstr("NCCL 2.21.5 is loaded")));
 }
 
-TEST(NcclVersion, an_error_carries_the_library_s_text) {
-  FakeNccl nccl;
-  nccl.code = 2;
-
-  EXPECT_THAT([&] { (void)nccl_version(nccl); },
-              ThrowsMessage<DeviceError>(HasSubstr("unhandled system error")));
+TEST(DeviceCount, no_device_says_why) {
+  const DeviceApis two = tests::make_fake_gpu({.devices = 2});
+  EXPECT_EQ(device_count(*two.cuda), 2);
+  EXPECT_EQ(cuda_version(*two.cuda), "13.0");
+  EXPECT_EQ(driver_version(*tests::make_fake_gpu({.driver = 12080}).cuda), "12.8");
+  EXPECT_THAT([] { (void)device_count(*tests::make_fake_gpu({.devices = 0}).cuda); },
+              ThrowsMessage<DeviceError>(HasSubstr("no CUDA-capable device")));
 }
 
-TEST(DeviceCount, no_device_says_why) {
-  FakeCuda cuda;
-  EXPECT_EQ(device_count(cuda), 2);
-  EXPECT_EQ(cuda_version(cuda), "13.0");
+TEST(NcclErrors, carry_the_library_s_text_and_last_words) {
+  const DeviceApis apis = tests::make_fake_gpu({});
+  EXPECT_EQ(apis.nccl->mem_free(nullptr), 5);
 
-  cuda.code = 100;
-  EXPECT_THAT([&] { (void)device_count(cuda); },
-              ThrowsMessage<DeviceError>(HasSubstr("no CUDA-capable device")));
-  cuda.code = 0;
-  cuda.count = 0;
-  EXPECT_THAT([&] { (void)device_count(cuda); },
-              ThrowsMessage<DeviceError>(HasSubstr("none is visible")));
+  EXPECT_THAT(describe_nccl(*apis.nccl, nullptr, 5, "ncclMemFree"),
+              testing::StartsWith("ncclMemFree failed: invalid usage (5); NCCL says: memory"));
 }
 
 TEST(DeviceApis, the_real_libraries_answer_or_the_build_says_it_has_none) {

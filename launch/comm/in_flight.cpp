@@ -1,0 +1,81 @@
+#include "launch/comm/in_flight.h"
+
+#include <utility>
+
+#include "launch/comm/nccl_checks.h"
+
+namespace atelier::comm {
+namespace {
+
+constexpr std::chrono::seconds kStoodStill{1};
+
+}  // namespace
+
+InFlight::~InFlight() {
+  for (const Call& call : calls_) spare_.push_back(call.done);
+  for (CudaEvent const event : spare_) static_cast<void>(cuda_->event_destroy(event));
+}
+
+void InFlight::add(const CallRecord& call, CudaStream stream, std::chrono::milliseconds timeout) {
+  const std::scoped_lock lock(mutex_);
+  CudaEvent event = nullptr;
+  // The newest event may still be waited for by a stream; it is not given away again before
+  // another one has taken its place.
+  if (spare_.size() > 1) {
+    event = spare_.front();
+    spare_.erase(spare_.begin());
+  } else {
+    check_cuda(*cuda_, cuda_->event_create(event), "cudaEventCreateWithFlags");
+  }
+  check_cuda(*cuda_, cuda_->event_record(event, stream), "cudaEventRecord");
+  if (calls_.empty()) since_ = Clock::now();
+  calls_.push_back({.record = call, .done = event, .timeout = timeout});
+  newest_ = event;
+}
+
+void InFlight::make_wait(CudaStream stream) {
+  CudaEvent newest = nullptr;
+  {
+    const std::scoped_lock lock(mutex_);
+    newest = newest_;
+  }
+  if (newest == nullptr) return;
+  check_cuda(*cuda_, cuda_->stream_wait_event(stream, newest), "cudaStreamWaitEvent");
+}
+
+std::vector<std::uint64_t> InFlight::retire() {
+  const std::scoped_lock lock(mutex_);
+  std::vector<std::uint64_t> ended;
+  while (!calls_.empty()) {
+    const int code = cuda_->event_query(calls_.front().done);
+    if (code == kCudaNotReady) break;
+    check_cuda(*cuda_, code, "cudaEventQuery");
+    ended.push_back(calls_.front().record.sequence);
+    spare_.push_back(calls_.front().done);
+    calls_.pop_front();
+    since_ = Clock::now();
+  }
+  return ended;
+}
+
+std::optional<InFlight::Overdue> InFlight::overdue() {
+  const std::scoped_lock lock(mutex_);
+  const Clock::time_point now = Clock::now();
+  const Clock::time_point last = std::exchange(looked_, now);
+  if (calls_.empty()) return std::nullopt;
+  if (last > since_ && now - last > kStoodStill) since_ += now - last;
+  if (now - since_ < calls_.front().timeout) return std::nullopt;
+  return Overdue{.call = calls_.front().record, .timeout = calls_.front().timeout};
+}
+
+std::optional<CallRecord> InFlight::oldest() const {
+  const std::scoped_lock lock(mutex_);
+  return calls_.empty() ? std::nullopt : std::optional(calls_.front().record);
+}
+
+bool InFlight::empty() const {
+  const std::scoped_lock lock(mutex_);
+  return calls_.empty();
+}
+
+}  // namespace atelier::comm

@@ -1,0 +1,84 @@
+"""Whole trainings whose gradients are summed by NcclComm on made-up GPUs: the bytes of the MPI backend, and named failures."""
+import os
+import signal
+import time
+
+from program import FAMILIES, ProgramTest, losses, main, read_stats, wait_until
+
+ANSWER_S = 5  # from a deadline to the end of the job
+STEPS = 12
+
+
+class FakeGpu(ProgramTest):
+    """The program under test is `atelier_fake_gpu`."""
+
+    def start_on(self, backend, family, run, ranks, faults="", **more):
+        os.environ["ATELIER_FAKE_GPU"] = faults
+        more = {"train__steps": STEPS, "checkpoint__steps": STEPS, "monitoring__steps": 1} | more
+        words = self.train_words(family, run, **more)
+        return self.start("--backend", backend, *words, ranks=ranks)
+
+    def test_trainings_give_the_bytes_of_the_host_backend(self):
+        for family, ranks in zip(FAMILIES, (2, 3, 4)):
+            with self.subTest(family=family, ranks=ranks):
+                runs = {backend: self.folder / f"{family}-{backend}" for backend in ("mpi", "nccl")}
+                for backend, run in runs.items():
+                    overlap = {"optimizer__overlap": "on", "optimizer__bucket_bytes": 4096} if backend == "nccl" else {}
+                    done = self.start_on(backend, family, run, ranks, "delay_us=50", **overlap).end()
+                    self.assertEqual(done.code, 0, done)
+                self.assert_same_weights(*runs.values())
+                first, second = (read_stats(run) for run in runs.values())
+                self.assertEqual({step: losses(line) for step, line in first.items()},
+                                 {step: losses(line) for step, line in second.items()})
+
+    def assert_lost(self, done, *parts):
+        self.assertEqual(done.code, 76, done)
+        for part in parts:
+            self.assertRegex(done.err, part)
+        self.assertNotRegex(done.err, "terminate called|[Ss]egmentation|defect", done)
+
+    def test_two_ranks_on_one_gpu_are_refused(self):
+        done = self.start_on("nccl", "ae", self.folder / "run", 2, "bus=one").end()
+        self.assertEqual(done.code, 78, done)
+        self.assertIn("Ranks 0 and 1 would share the GPU", done.err)
+        self.assertFalse((self.folder / "run").exists())
+
+    def test_another_nccl_than_the_one_built_for_is_refused(self):
+        done = self.start_on("nccl", "ae", self.folder / "run", 2, "1:nccl=22105").end()
+        self.assertEqual(done.code, 70, done)
+        self.assertIn("NCCL 2.21.5 is loaded", done.err)
+
+    def test_an_error_that_nccl_meets_ends_the_job_by_name(self):
+        done = self.start_on("nccl", "gan", self.folder / "run", 2, "1:async_error=5").end()
+        self.assert_lost(done, r'all_reduce\(sum, float32 x \d+, "gradients of [DG], bucket \d+"\), call \d+')
+
+    def test_a_device_that_stands_still_ends_the_job_by_its_deadline(self):
+        start = time.monotonic()
+        done = self.start_on("nccl", "vae", self.folder / "run", 2, "1:stall=5", comm__patience_seconds=2).end()
+        self.assert_lost(done, "waited 2", "gradients of")
+        self.assertLess(time.monotonic() - start, 2 + ANSWER_S + 5)  # and the start
+
+    def test_an_abort_that_hangs_cannot_keep_the_job(self):
+        done = self.start_on("nccl", "ae", self.folder / "run", 2, "abort=hangs,1:stall=5", comm__patience_seconds=2).end()
+        self.assert_lost(done, "ncclCommAbort did not come back either")
+
+    def check_signal(self, number):
+        run = self.folder / f"run-{number}"
+        job = self.start_on("nccl", "gan", run, 3, train__steps=100000, comm__patience_seconds=2)
+        wait_until(lambda: len(read_stats(run)) > 5, "some steps")
+        ranks = sorted(set(job.members()) - {job.pid})
+        os.kill(ranks[-1], number)
+        start = time.monotonic()
+        done = job.end()
+        self.assertLess(time.monotonic() - start, 2 + ANSWER_S)
+        return done
+
+    def test_a_stopped_rank_is_named(self):
+        self.assert_lost(self.check_signal(signal.SIGSTOP), "It waits for rank 2: rank 2 does not answer|waited .* for rank 2")
+
+    def test_a_killed_rank_ends_the_job(self):
+        self.assertIn(self.check_signal(signal.SIGKILL).code, (76, 137))
+
+
+if __name__ == "__main__":
+    main()

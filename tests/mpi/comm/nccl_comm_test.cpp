@@ -1,0 +1,186 @@
+// The contract on NcclComm over made-up GPUs, and every way in which a start or a call can fail:
+// each ends in an error that names the rank, within its deadline.
+#include "launch/comm/nccl_comm.h"
+
+#include <chrono>
+#include <exception>
+
+#include <gmock/gmock.h>
+
+#include "launch/base/error.h"
+#include "launch/base/text.h"
+#include "tests/support/fake_gpu/fake_nccl.h"
+#include "tests/support/mpi_main.h"
+#include "tests/unit/comm/comm_contract.h"
+
+namespace atelier::comm {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::AllOf;
+using testing::HasSubstr;
+
+std::unique_ptr<NcclComm> make(const DeviceApis& apis, const NcclOptions& options) {
+  auto host = std::make_unique<MpiComm>(tests::mpi_session(), MpiCommOptions{});
+  return std::make_unique<NcclComm>(tests::mpi_session(), std::move(host), apis, options);
+}
+
+class FakeGpuRanks final : public Ranks, public DeviceMemory {
+ public:
+  explicit FakeGpuRanks(std::string faults)
+      : faults_(std::move(faults)), agree_(tests::mpi_session(), {}) {}
+  ~FakeGpuRanks() override { agree_.close(); }
+  int world() const override { return agree_.world(); }
+  DeviceMemory* device() override { return this; }
+  void* allocate(std::size_t bytes) override {
+    void* memory = nullptr;
+    EXPECT_EQ(apis_.nccl->mem_alloc(memory, bytes), 0);
+    return memory;
+  }
+  void free(void* memory) override { static_cast<void>(apis_.nccl->mem_free(memory)); }
+
+  void run(const Body& body, bool breaks) override {
+    apis_ = tests::make_fake_gpu(tests::parse_faults(faults_, agree_.rank()));
+    const auto comm = make(apis_, {.timeout = std::chrono::seconds(15)});
+    try {
+      body(*comm, agree_);
+    } catch (const std::exception& error) {  // a failure, but the ranks must stay together
+      ADD_FAILURE() << "rank " << comm->rank() << ": " << error.what();
+    }
+    agree_.barrier();
+    if (!breaks) comm->close();
+  }
+
+ private:
+  std::string faults_;
+  DeviceApis apis_;
+  MpiComm agree_;
+};
+
+Backing backing(std::string name, std::string faults) {
+  return {std::move(name), [faults] { return std::make_unique<FakeGpuRanks>(faults); }};
+}
+
+std::vector<Backing> backings() {
+  return {backing("fake_gpus", ""), backing("slow_rank_0", "0:delay_us=300"),
+          backing("slow_others", "delay_us=300,0:delay_us=0")};
+}
+
+INSTANTIATE_TEST_SUITE_P(Nccl, CommContract, testing::ValuesIn(backings()), backing_name);
+
+/// What making a communicator with these faults says; empty when it works.
+std::string start_error(std::string_view faults, NcclOptions options = {}) {
+  MpiComm agree(tests::mpi_session(), {});
+  const DeviceApis apis = tests::make_fake_gpu(tests::parse_faults(faults, agree.rank()));
+  std::string said;
+  try {
+    make(apis, options)->close();
+  } catch (const Error& error) {
+    said = error.what();
+  }
+  agree.close();
+  return said;
+}
+
+/// What a device call says that meets these faults in one of three calls, and how long it took.
+struct Trouble {
+  std::string error;
+  std::chrono::steady_clock::duration took;
+};
+Trouble call_trouble(std::string_view faults, milliseconds timeout) {
+  MpiComm agree(tests::mpi_session(), {});
+  const DeviceApis apis = tests::make_fake_gpu(tests::parse_faults(faults, agree.rank()));
+  Trouble trouble;
+  {
+    const auto comm = make(apis, {});
+    comm->set_default_timeout(timeout);
+    std::byte* const data = comm->allocate(1024);
+    const auto start = std::chrono::steady_clock::now();
+    trouble.error = comm_error([&] {
+      for (int i = 0; i < 3; ++i) {
+        comm->all_reduce({data, 256, DType::kFloat32, Place::kCuda}, ReduceOp::kSum,
+                         {.label = "gradients"});
+        comm->synchronize();
+      }
+    });
+    trouble.took = std::chrono::steady_clock::now() - start;
+    agree.barrier();
+  }
+  agree.close();
+  return trouble;
+}
+
+int world() {
+  MpiComm comm(tests::mpi_session(), {});
+  const int ranks = comm.world();
+  comm.close();
+  return ranks;
+}
+
+TEST(NcclStart, works_where_nothing_is_wrong) { EXPECT_EQ(start_error(""), ""); }
+
+TEST(NcclStart, an_initialisation_that_does_not_complete_ends_by_its_deadline) {
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_THAT(start_error("0:init=never", {.timeout = milliseconds(400)}),
+              AllOf(HasSubstr("ncclCommInitRankConfig did not end within 0.4 s"),
+                    HasSubstr("start of NCCL")));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+}
+
+TEST(NcclStart, two_ranks_on_one_gpu_are_refused_unless_wanted) {
+  if (world() == 1) GTEST_SKIP() << "needs two ranks";
+  EXPECT_THAT(start_error("bus=one"), HasSubstr("Ranks 0 and 1 would share the GPU 0000:10:00.0"));
+  EXPECT_EQ(start_error("bus=one", {.share_device = true}), "");
+}
+
+TEST(NcclStart, a_rank_without_a_gpu_is_named) {
+  if (world() == 1) GTEST_SKIP() << "needs two ranks";
+  EXPECT_THAT(start_error("devices=1"),
+              AllOf(HasSubstr("no GPU for rank 1"), HasSubstr("has 1 that this job may use")));
+  EXPECT_EQ(start_error("devices=1", {.share_device = true}), "");
+}
+
+TEST(NcclStart, other_libraries_on_one_rank_are_named) {
+  if (world() == 1) GTEST_SKIP() << "needs two ranks";
+  EXPECT_THAT(start_error("1:driver=12080"),
+              AllOf(HasSubstr("CUDA of the driver"), HasSubstr("12.8"), HasSubstr("13.0")));
+}
+
+TEST(NcclStart, a_library_that_the_program_was_not_built_for_is_refused) {
+  EXPECT_THAT(start_error("nccl=22105"), HasSubstr("NCCL 2.21.5 is loaded"));
+}
+
+TEST(NcclCall, an_error_that_nccl_meets_later_is_told_in_its_words) {
+  const Trouble trouble = call_trouble("0:async_error=2", milliseconds(20'000));
+
+  EXPECT_THAT(trouble.error, AllOf(HasSubstr("all_reduce(sum, float32 x 256, \"gradients\")")));
+  EXPECT_LT(trouble.took, std::chrono::seconds(5)) << "long before the deadline";
+  MpiComm comm(tests::mpi_session(), {});
+  if (comm.rank() == 0) {
+    EXPECT_THAT(trouble.error, HasSubstr("a made-up socket was closed")) << trouble.error;
+  }
+  comm.close();
+}
+
+TEST(NcclCall, a_device_that_stands_still_is_told_by_the_deadline) {
+  const Trouble trouble = call_trouble("0:stall=2", milliseconds(300));
+
+  EXPECT_THAT(trouble.error, HasSubstr("\"gradients\"")) << trouble.error;
+  EXPECT_GE(trouble.took, milliseconds(300));
+  EXPECT_LT(trouble.took, milliseconds(5300));
+}
+
+TEST(NcclCall, a_device_that_fails_is_told_with_its_error) {
+  const Trouble trouble = call_trouble("0:device_error=2", milliseconds(2000));
+
+  MpiComm comm(tests::mpi_session(), {});
+  if (comm.rank() == 0) {
+    EXPECT_THAT(trouble.error, HasSubstr("illegal memory access")) << trouble.error;
+  } else {
+    EXPECT_NE(trouble.error, "");
+  }
+  comm.close();
+}
+
+}  // namespace
+}  // namespace atelier::comm

@@ -1,0 +1,210 @@
+#include "tests/support/fake_gpu/fake_cuda.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <new>
+
+namespace atelier::tests {
+namespace {
+
+constexpr int kInvalidValue = 1;
+constexpr int kNoDevice = 100;
+constexpr int kInvalidDevice = 101;
+constexpr int kIllegalAddress = 700;
+constexpr std::align_val_t kAlign{4096};
+constexpr std::chrono::microseconds kNap{20};
+
+void wait_for(const std::atomic<bool>& mark, const std::atomic<bool>& stopping) {
+  while (!mark.load(std::memory_order_acquire) && !stopping.load()) {
+    std::this_thread::sleep_for(kNap);
+  }
+}
+
+}  // namespace
+
+FakeMemory::~FakeMemory() {
+  for (const auto& [memory, block] : blocks_) {
+    ::operator delete(const_cast<std::byte*>(memory), kAlign);
+  }
+}
+
+void* FakeMemory::allocate(std::size_t bytes) {
+  auto* const memory = static_cast<std::byte*>(::operator new(bytes, kAlign));
+  std::memset(memory, 0xA5, bytes);  // device memory is not zeroed
+  const std::scoped_lock lock(mutex_);
+  blocks_[memory] = {.bytes = bytes};
+  return memory;
+}
+
+bool FakeMemory::free(void* memory) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = blocks_.find(static_cast<std::byte*>(memory));
+  if (found == blocks_.end() || found->second.users > 0) return false;
+  ::operator delete(memory, kAlign);
+  blocks_.erase(found);
+  return true;
+}
+
+std::map<const std::byte*, FakeMemory::Block>::const_iterator FakeMemory::find(
+    const void* memory) const {
+  const auto* const place = static_cast<const std::byte*>(memory);
+  auto after = blocks_.upper_bound(place);
+  if (after == blocks_.begin()) return blocks_.end();
+  --after;
+  return place < after->first + after->second.bytes ? after : blocks_.end();
+}
+
+bool FakeMemory::holds(const void* memory, std::size_t bytes) const {
+  const std::scoped_lock lock(mutex_);
+  const auto block = find(memory);
+  if (block == blocks_.end()) return false;
+  const auto offset =
+      static_cast<std::size_t>(static_cast<const std::byte*>(memory) - block->first);
+  return offset + bytes <= block->second.bytes;
+}
+
+void FakeMemory::begin_use(const void* memory) {
+  const std::scoped_lock lock(mutex_);
+  if (const auto block = find(memory); block != blocks_.end()) ++blocks_[block->first].users;
+}
+
+void FakeMemory::end_use(const void* memory) {
+  const std::scoped_lock lock(mutex_);
+  if (const auto block = find(memory); block != blocks_.end()) --blocks_[block->first].users;
+}
+
+FakeStream::FakeStream() : thread_([this] { work(); }) {}
+
+FakeStream::~FakeStream() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void FakeStream::enqueue(std::function<void(const std::atomic<bool>&)> work) {
+  {
+    const std::scoped_lock lock(mutex_);
+    queue_.push_back(std::move(work));
+  }
+  changed_.notify_all();
+}
+
+void FakeStream::work() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    if (stopping_) return;
+    const auto now = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    now(stopping_);
+    lock.lock();
+  }
+}
+
+FakeCuda::FakeCuda(const Faults& faults, std::shared_ptr<FakeMemory> memory)
+    : faults_(faults), memory_(std::move(memory)) {}
+FakeCuda::~FakeCuda() = default;
+
+int FakeCuda::get_device_count(int& count) const {
+  count = faults_.devices;
+  return faults_.devices > 0 ? 0 : kNoDevice;
+}
+int FakeCuda::get_runtime_version(int& version) const {
+  version = 13000;
+  return 0;
+}
+int FakeCuda::get_driver_version(int& version) const {
+  version = faults_.driver;
+  return 0;
+}
+std::string FakeCuda::error_text(int code) const {
+  switch (code) {
+    case kInvalidValue:
+      return "invalid argument";
+    case kNoDevice:
+      return "no CUDA-capable device is detected";
+    case kInvalidDevice:
+      return "invalid device ordinal";
+    default:
+      return "an illegal memory access was encountered";
+  }
+}
+int FakeCuda::set_device(int device) { return device < faults_.devices ? 0 : kInvalidDevice; }
+int FakeCuda::get_bus_id(int device, std::string& id) const {
+  if (device >= faults_.devices) return kInvalidDevice;
+  id = "0000:" + std::to_string(10 + (faults_.one_bus ? 0 : device)) + ":00.0";
+  return 0;
+}
+
+int FakeCuda::stream_create(comm::CudaStream& stream) {
+  const std::scoped_lock lock(mutex_);
+  streams_.push_back(std::make_unique<FakeStream>());
+  stream = streams_.back().get();
+  return 0;
+}
+
+int FakeCuda::stream_destroy(comm::CudaStream stream) {
+  const std::scoped_lock lock(mutex_);
+  const auto count =
+      std::erase_if(streams_, [&](const auto& mine) { return mine.get() == stream; });
+  return count == 1 ? 0 : kInvalidValue;
+}
+
+int FakeCuda::event_create(comm::CudaEvent& event) {
+  event = new Event;
+  return 0;
+}
+
+int FakeCuda::event_destroy(comm::CudaEvent event) {
+  delete static_cast<Event*>(event);
+  return 0;
+}
+
+int FakeCuda::event_record(comm::CudaEvent event, comm::CudaStream stream) {
+  auto* const what = static_cast<Event*>(event);
+  auto mark = std::make_shared<std::atomic<bool>>(stream == nullptr);
+  {
+    const std::scoped_lock lock(what->mutex);
+    what->mark = mark;
+  }
+  if (stream == nullptr) return 0;
+  static_cast<FakeStream*>(stream)->enqueue([mark](const std::atomic<bool>&) { *mark = true; });
+  return 0;
+}
+
+int FakeCuda::stream_wait_event(comm::CudaStream stream, comm::CudaEvent event) {
+  auto* const what = static_cast<Event*>(event);
+  Mark mark;
+  {
+    const std::scoped_lock lock(what->mutex);
+    mark = what->mark;
+  }
+  if (stream == nullptr) {
+    wait_for(*mark, std::atomic<bool>(false));
+    return 0;
+  }
+  static_cast<FakeStream*>(stream)->enqueue(
+      [mark](const std::atomic<bool>& stopping) { wait_for(*mark, stopping); });
+  return 0;
+}
+
+int FakeCuda::event_query(comm::CudaEvent event) {
+  if (memory_->failed) return kIllegalAddress;
+  auto* const what = static_cast<Event*>(event);
+  const std::scoped_lock lock(what->mutex);
+  return what->mark->load(std::memory_order_acquire) ? 0 : comm::kCudaNotReady;
+}
+
+int FakeCuda::memset_async(void* memory, int value, std::size_t bytes, comm::CudaStream stream) {
+  if (!memory_->holds(memory, bytes)) return kInvalidValue;
+  static_cast<FakeStream*>(stream)->enqueue(
+      [=](const std::atomic<bool>&) { std::memset(memory, value, bytes); });
+  return 0;
+}
+
+}  // namespace atelier::tests

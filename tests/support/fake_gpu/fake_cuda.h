@@ -1,0 +1,98 @@
+// The part of CUDA's runtime that the communicator uses, over host memory: streams are threads that
+// take closures in order, an event is the mark that its last record left. The default stream (null)
+// is the calling thread itself: what is "on" it has happened already, and it waits by waiting, as
+// LibTorch's operations on CPU tensors need it. Thread safety: as CUDA, any thread.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "launch/comm/nccl.h"
+#include "tests/support/fake_gpu/faults.h"
+
+namespace atelier::tests {
+
+/// Memory "on the device", what is done to it, and which of it is in use.
+class FakeMemory {
+ public:
+  ~FakeMemory();
+  [[nodiscard]] void* allocate(std::size_t bytes);
+  /// False when a call in flight still uses it; then it stays.
+  [[nodiscard]] bool free(void* memory);
+  [[nodiscard]] bool holds(const void* memory, std::size_t bytes) const;
+  void begin_use(const void* memory);
+  void end_use(const void* memory);
+
+  std::atomic<bool> failed{false};  ///< the device itself: every later question about it says so
+
+ private:
+  struct Block {
+    std::size_t bytes = 0;
+    int users = 0;
+  };
+  [[nodiscard]] std::map<const std::byte*, Block>::const_iterator find(const void* memory) const;
+  mutable std::mutex mutex_;
+  std::map<const std::byte*, Block> blocks_;
+};
+
+class FakeStream {
+ public:
+  FakeStream();
+  ~FakeStream();  ///< waits for the closure that runs; those behind it are dropped
+  FakeStream(const FakeStream&) = delete;
+  FakeStream& operator=(const FakeStream&) = delete;
+  void enqueue(std::function<void(const std::atomic<bool>& stopping)> work);
+
+ private:
+  void work();
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void(const std::atomic<bool>&)>> queue_;
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+class FakeCuda final : public comm::CudaApi {
+ public:
+  FakeCuda(const Faults& faults, std::shared_ptr<FakeMemory> memory);
+  ~FakeCuda() override;
+  FakeCuda(const FakeCuda&) = delete;
+  FakeCuda& operator=(const FakeCuda&) = delete;
+
+  int get_device_count(int& count) const override;
+  int get_runtime_version(int& version) const override;
+  int get_driver_version(int& version) const override;
+  std::string error_text(int code) const override;
+  bool host_can_touch() const override { return true; }
+  int set_device(int device) override;
+  int get_bus_id(int device, std::string& id) const override;
+  int stream_create(comm::CudaStream& stream) override;
+  int stream_destroy(comm::CudaStream stream) override;
+  int stream_wait_event(comm::CudaStream stream, comm::CudaEvent event) override;
+  int event_create(comm::CudaEvent& event) override;
+  int event_record(comm::CudaEvent event, comm::CudaStream stream) override;
+  int event_query(comm::CudaEvent event) override;
+  int event_destroy(comm::CudaEvent event) override;
+  int memset_async(void* memory, int value, std::size_t bytes, comm::CudaStream stream) override;
+
+ private:
+  using Mark = std::shared_ptr<std::atomic<bool>>;
+  struct Event {
+    std::mutex mutex;
+    Mark mark = std::make_shared<std::atomic<bool>>(true);
+  };
+  Faults faults_;
+  std::shared_ptr<FakeMemory> memory_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<FakeStream>> streams_;
+};
+
+}  // namespace atelier::tests

@@ -1,0 +1,29 @@
+// What goes wrong on a made-up GPU, as words: "1:init=never", "0:delay_us=500,1:async_error=5".
+// A word without a rank holds for all. Thread safety: values.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace atelier::tests {
+
+struct Faults {
+  bool init_never = false;        ///< init=never: this rank's initialisation does not complete
+  std::int64_t async_error = 0;   ///< async_error=N: NCCL meets an error in its N-th call
+  std::int64_t stall = 0;         ///< stall=N: its N-th call never ends on this device
+  std::int64_t device_error = 0;  ///< device_error=N: the device fails in its N-th call
+  bool abort_hangs = false;       ///< abort=hangs
+  std::int64_t delay_us = 0;      ///< delay_us=N: before each call runs
+  int devices = 8;                ///< devices=N
+  bool one_bus = false;           ///< bus=one: all devices are the same
+  int nccl = 22809;               ///< nccl=N: version that is loaded
+  int driver = 13000;             ///< driver=N
+};
+
+/// Throws: std::invalid_argument naming a word it does not know.
+[[nodiscard]] Faults parse_faults(std::string_view words, int rank);
+
+/// Of this process: ATELIER_FAKE_GPU, and the rank that mpirun gave it.
+[[nodiscard]] Faults faults_of_this_rank();
+
+}  // namespace atelier::tests
