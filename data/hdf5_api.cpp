@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "launch/base/text.h"
+
 namespace atelier::data {
 namespace {
 
@@ -25,6 +27,15 @@ herr_t append_cause(unsigned /*depth*/, const H5E_error2_t* error, void* out) {
 
 Hdf5Session::Hdf5Session() : lock_(library_mutex()) {
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // per thread in thread-safe builds
+}
+
+std::string hdf5_version() {
+  const Hdf5Session session;
+  unsigned major = 0;
+  unsigned minor = 0;
+  unsigned release = 0;
+  if (H5get_libversion(&major, &minor, &release) < 0) return "unknown";
+  return text(major, ".", minor, ".", release);
 }
 
 std::string hdf5_error() {

@@ -21,6 +21,9 @@ class Hdf5Session {
   std::scoped_lock<std::mutex> lock_;
 };
 
+/// Of the library that is loaded: "1.10.8". Requires: no session on this thread.
+[[nodiscard]] std::string hdf5_version();
+
 /// The error stack of the last failed call, innermost cause last, on one line.
 [[nodiscard]] std::string hdf5_error();
 

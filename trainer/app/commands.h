@@ -36,6 +36,7 @@ void add_reconstruct(CLI::App& app, Action& chosen);
 void add_compare(CLI::App& app, Action& chosen);
 void add_checkpoint(CLI::App& app, Action& chosen);
 void add_bench(CLI::App& app, Action& chosen);
+void add_doctor(CLI::App& app, Action& chosen);
 void add_health(CLI::App& app, Action& chosen);
 void add_config(CLI::App& app, Action& chosen);
 void add_version(CLI::App& app, Action& chosen);

@@ -40,6 +40,7 @@ std::unique_ptr<CLI::App> command_line(Action& chosen, std::string& backend) {
   add_compare(*app, chosen);
   add_checkpoint(*app, chosen);
   add_health(*app, chosen);
+  add_doctor(*app, chosen);
   add_bench(*app, chosen);
   add_config(*app, chosen);
   add_version(*app, chosen);
@@ -114,7 +115,8 @@ int main(int argc, char** argv) {
   const auto app = atelier::app::command_line(chosen, backend);
   try {
     app->parse(argc, argv);
-    shared = app->got_subcommand("train") || app->got_subcommand("bench");
+    shared = app->got_subcommand("train") || app->got_subcommand("bench") ||
+             app->got_subcommand("doctor");
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app->exit(error);
     // Told like every other error: once, however many ranks were started.

@@ -30,7 +30,7 @@ class CommandLine(ProgramTest):
         helps = self.help_of(())
         names = {path for path in helps if path}
         for expected in (("train",), ("data", "make"), ("data", "import"), ("data", "info"), ("data", "verify"), ("sample",),
-                         ("reconstruct",), ("compare",), ("checkpoint", "ls"), ("health",), ("config", "print"), ("version",)):
+                         ("reconstruct",), ("compare",), ("checkpoint", "ls"), ("health",), ("doctor",), ("config", "print"), ("version",)):
             self.assertIn(expected, names)
         for path, text in helps.items():
             self.assertIn("Usage:", text)
@@ -86,7 +86,7 @@ class CommandLine(ProgramTest):
     def test_json_output_is_one_document(self):
         run = self.folder / "run"
         self.train("ae", run)
-        for words in (("version", "--json"), ("config", "schema", "--json"), ("data", "info", self.data, "--json"),
+        for words in (("version", "--json"), ("doctor", "--json"), ("config", "schema", "--json"), ("data", "info", self.data, "--json"),
                       ("reconstruct", run, "--data", self.data, "--json"), ("compare", run, run, "--json")):
             for ranks in (1, 2):
                 with self.subTest(words=words, ranks=ranks):
