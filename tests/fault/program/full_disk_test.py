@@ -5,19 +5,12 @@ The run folder lies on a small tmpfs in a mount namespace of this process, so th
 import os
 import shutil
 import subprocess
-import sys
-import unittest
 
-from program import ProgramTest, checkpoints, main, read_stats, wait_until
+from program import (INSIDE_NAMESPACE, ProgramTest, checkpoints, enter_mount_namespace, main, mount_tmpfs, read_stats,
+                     wait_until)
 
-NAMESPACES = (["unshare", "--mount", "--propagation", "private"], ["unshare", "-Urm"])
-INSIDE = "ATELIER_TEST_INSIDE_NAMESPACE"
 SCHEDULE = {"train__steps": 600, "checkpoint__steps": 120, "monitoring__steps": 1, "picture__steps": 600,
             "quality__steps": 600, "model__width": 16}
-
-
-def try_mount(folder):
-    return subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(folder)], capture_output=True).returncode == 0
 
 
 class FullDisk(ProgramTest):
@@ -25,14 +18,14 @@ class FullDisk(ProgramTest):
     def setUpClass(cls):
         super().setUpClass()
         cls.reference = cls.shared / "reference"
-        if os.environ.get(INSIDE):
+        if INSIDE_NAMESPACE in os.environ:
             cls.must_run(*cls.train_words(cls, "gan", cls.reference, **SCHEDULE))
 
     def setUp(self):
         super().setUp()
         self.disk = self.folder / "disk"
         self.disk.mkdir()
-        if not os.environ.get(INSIDE) or not try_mount(self.disk):
+        if not mount_tmpfs(self.disk, "size=32m"):
             self.skipTest("cannot mount a tmpfs in a namespace of its own")
         self.addCleanup(subprocess.run, ["umount", "-l", str(self.disk)], check=True)
         self.filler = self.disk / "filler"
@@ -90,14 +83,6 @@ class FullDisk(ProgramTest):
         print(f"the run went on to step {reached} or beyond with {saved[-1]} as its last checkpoint")
 
 
-def inside_namespace():
-    for namespace in NAMESPACES:
-        if shutil.which(namespace[0]) and subprocess.run([*namespace, "true"], capture_output=True).returncode == 0:
-            os.environ[INSIDE] = "1"
-            os.execvp(namespace[0], [*namespace, sys.executable, *sys.argv])
-
-
 if __name__ == "__main__":
-    if INSIDE not in os.environ:
-        inside_namespace()
+    enter_mount_namespace()
     main()
