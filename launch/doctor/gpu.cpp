@@ -4,7 +4,7 @@
 #include <sstream>
 
 #include "launch/base/error.h"
-#include "launch/comm/nccl.h"
+#include "launch/comm/nccl_checks.h"
 #include "launch/doctor/small_file.h"
 
 namespace atelier::doctor {

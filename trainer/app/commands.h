@@ -50,6 +50,9 @@ void add_version(CLI::App& app, Action& chosen);
 /// threads than the rank has cores: they would only wait for each other.
 void limit_threads(std::int64_t threads);
 
+/// Lets the allocator keep what was freed: it is needed again in the next step.
+void keep_freed_memory();
+
 /// What this program was built from.
 [[nodiscard]] monitoring::BuildVersions build_versions();
 

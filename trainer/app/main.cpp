@@ -109,6 +109,7 @@ int run(const Action& action, bool shared, const std::string& backend) {
 }  // namespace atelier::app
 
 int main(int argc, char** argv) {
+  atelier::app::keep_freed_memory();
   atelier::app::Action chosen;
   std::string backend = "auto";
   bool shared = true;
