@@ -2,8 +2,9 @@
 // backends are one process alone (self), ranks as threads (tests), MPI (CPU clusters, control
 // traffic) and NCCL (GPUs). Every call has a deadline: when it passes, the call throws CommError
 // naming the rank, the operation and its sequence number. After a CommError the communicator can
-// only be aborted. Sums are taken in rank order, so that every backend gives the same bits.
-// Thread safety: one thread at a time per Comm; `abort` may come from any thread.
+// only be aborted. On hosts sums are taken in rank order, so that every backend gives the same
+// bits; on devices the order is NCCL's, the same on all ranks. Thread safety: one thread at a time
+// per Comm; `abort` may come from any thread.
 #pragma once
 
 #include <chrono>
@@ -70,14 +71,15 @@ class Comm {
   /// Lifetime: until close(). Collective: all ranks, same size. Throws: CommError.
   [[nodiscard]] virtual std::byte* allocate(std::size_t bytes) = 0;
 
-  /// Replaces `data` on every rank by its reduction over all ranks. kBFloat16 sums in float32.
+  /// Replaces `data` on every rank by its reduction over all ranks. On hosts kBFloat16 sums in
+  /// float32.
   /// Collective: all ranks, same order, same count and dtype. Throws: CommError.
   virtual void all_reduce(Buffer data, ReduceOp op, const CallOptions& options = {}) = 0;
 
   /// As all_reduce, but may return before it is done: the caller computes on while it runs. `data`
-  /// is the communicator's until finish_started(), or any other call, returns: those wait for
-  /// everything started. Collective: all ranks, in the order of all calls. Throws: CommError; what
-  /// goes wrong later is thrown by the call that waits.
+  /// is the communicator's until finish_started(), or another call on memory of the same place,
+  /// returns: those wait for everything started. Collective: all ranks, in the order of all calls.
+  /// Throws: CommError; what goes wrong later is thrown by the call that waits.
   virtual void start_all_reduce(Buffer data, ReduceOp op, const CallOptions& options = {}) {
     all_reduce(data, op, options);
   }

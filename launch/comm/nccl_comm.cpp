@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <mutex>
@@ -39,6 +40,13 @@ constexpr milliseconds kIdleTick{20};
 constexpr const char* kNextStep =
     "A rank named here is stopped, overloaded or gone; NCCL_DEBUG=INFO tells more. Resume from the "
     "last checkpoint.";
+
+constexpr const char* kDeviceStep =
+    "Look at nvidia-smi and the system log (dmesg) of that host; resume from the last checkpoint.";
+
+std::string human(milliseconds time) {
+  return human_seconds(std::chrono::duration<double>(time).count());
+}
 
 /// The device of this rank; all ranks come to the same verdict about all of them.
 int choose_device(MpiComm& host, const CudaApi& cuda, const NcclOptions& options) {
@@ -98,7 +106,8 @@ class NcclComm::Impl {
   using Launch = std::function<int(NcclApi&, NcclHandle, CudaStream)>;
   /// Enqueues a call after what the caller's stream holds.
   void enqueue(CallRecord call, ConstBuffer in, const CallOptions& options, const Launch& launch);
-  void make_wait(CudaStream stream) { in_flight_->make_wait(stream); }
+  /// `stream` goes on after what was enqueued last.
+  void make_wait(CudaStream stream);
   void start(CudaStream stream);
   void finish_started();
   void synchronize();
@@ -116,14 +125,22 @@ class NcclComm::Impl {
   /// For others who ask.
   void note(const CallRecord& call);
   [[nodiscard]] Standing standing() const;
+  enum class Who : std::uint8_t { kMain, kWatcher };
   /// Takes note of what has ended, and of what went wrong.
-  void look();
+  void look(Who who);
   /// Finds out why, ends what runs on the device, and keeps the report for the next call.
-  void fail(const CallRecord& call, const std::string& what);
+  void fail(Who who, const CallRecord& call, const Error& error);
+  /// Main's: also waits for the report when the watcher was first, and throws it.
+  [[noreturn]] void fail_now(const CallRecord& call, const Error& error);
+  void answer();
+  /// What a failure now is about: the oldest call in flight, or the one that is being launched.
+  [[nodiscard]] CallRecord under_way() const;
+  void launched();
   void throw_if_broken();
   void watch();
   void stop_watching();
-  void poll(const std::function<bool()>& done);
+  /// Looks until `done`; false when the deadline passes first.
+  [[nodiscard]] bool poll(const std::function<bool()>& done, Clock::time_point deadline);
 
   std::unique_ptr<MpiComm> host_;
   DeviceApis apis_;
@@ -138,11 +155,15 @@ class NcclComm::Impl {
 
   mutable std::mutex standing_mutex_;
   Standing standing_;
+  CallRecord launching_;  ///< sequence 0: none
 
-  std::mutex failure_mutex_;  ///< guards report_
+  int device_ = 0;
+  std::mutex report_mutex_;
   std::string report_;
-  std::atomic<bool> broken_{false};
-  std::atomic<bool> noticed_{false};
+  ExitCode report_code_ = ExitCode::kPeerLost;
+  std::atomic<bool> failing_{false};  ///< somebody is finding out why
+  std::atomic<bool> broken_{false};   ///< the report is there
+  std::atomic<bool> noticed_{false};  ///< by main
   std::atomic<Clock::rep> broken_since_{0};
 
   std::mutex watch_mutex_;  ///< guards ending_
@@ -161,8 +182,8 @@ NcclComm::Impl::Impl(const MpiSession& session, std::unique_ptr<MpiComm> host, D
   }
   host_->on_call([this](const CallRecord& call) { note(call); });
   require_same_libraries(*host_, apis_);
-  const int device = choose_device(*host_, *apis_.cuda, options);
-  check_cuda(*apis_.cuda, apis_.cuda->set_device(device), text("cudaSetDevice(", device, ")"));
+  device_ = choose_device(*host_, *apis_.cuda, options);
+  check_cuda(*apis_.cuda, apis_.cuda->set_device(device_), text("cudaSetDevice(", device_, ")"));
   check_cuda(*apis_.cuda, apis_.cuda->stream_create(stream_), "cudaStreamCreateWithPriority");
   check_cuda(*apis_.cuda, apis_.cuda->event_create(caller_), "cudaEventCreateWithFlags");
   in_flight_ = std::make_unique<InFlight>(apis_.cuda);
@@ -188,11 +209,14 @@ void NcclComm::Impl::open(milliseconds timeout) {
   host_->broadcast({id.data(), id.size(), DType::kUInt8}, 0, {.label = "NCCL's id"});
   CallRecord call{.kind = CallKind::kBarrier};
   number(call, "start of NCCL");
-  if (!link_.open(host_->world(), id, host_->rank(), timeout)) {
-    fail(call, text("ncclCommInitRankConfig did not end within ",
-                    human_seconds(std::chrono::duration<double>(timeout).count()), "."));
-    throw_if_broken();
+  try {
+    if (!link_.open(host_->world(), id, host_->rank(), timeout)) {
+      throw CommError(text("ncclCommInitRankConfig did not end within ", human(timeout), "."));
+    }
+  } catch (const Error& error) {
+    fail_now(call, error);
   }
+  launched();
   host_->recorder().leave(call.sequence);
   host_->barrier({.label = "NCCL has started"});
 }
@@ -218,6 +242,19 @@ void NcclComm::Impl::number(CallRecord& call, std::string_view label) {
   call.set_label(label);
   host_->recorder().enter(call);
   note(call);
+  const std::scoped_lock lock(standing_mutex_);
+  launching_ = call;
+}
+
+void NcclComm::Impl::launched() {
+  const std::scoped_lock lock(standing_mutex_);
+  launching_ = {};
+}
+
+CallRecord NcclComm::Impl::under_way() const {
+  if (const auto oldest = in_flight_->oldest()) return *oldest;
+  const std::scoped_lock lock(standing_mutex_);
+  return launching_;
 }
 
 void NcclComm::Impl::note(const CallRecord& call) {
@@ -237,7 +274,10 @@ void NcclComm::Impl::enqueue(CallRecord call, ConstBuffer in, const CallOptions&
   call.count = in.count;
   call.dtype = in.dtype;
   number(call, options.label);
-  if (in.count == 0) return host_->recorder().leave(call.sequence);
+  if (in.count == 0) {
+    launched();
+    return host_->recorder().leave(call.sequence);
+  }
   CudaApi& cuda = *apis_.cuda;
   check_cuda(cuda, cuda.event_record(caller_, options.stream), "cudaEventRecord");
   check_cuda(cuda, cuda.stream_wait_event(stream_, caller_), "cudaStreamWaitEvent");
@@ -245,13 +285,15 @@ void NcclComm::Impl::enqueue(CallRecord call, ConstBuffer in, const CallOptions&
       options.timeout.count() > 0 ? options.timeout : host_->default_timeout();
   try {
     const auto start = [&](NcclHandle comm) { return launch(*apis_.nccl, comm, stream_); };
-    if (link_.launch(start, "the call", timeout)) return in_flight_->add(call, stream_, timeout);
-    fail(call, "NCCL did not take the call by its deadline.");
+    if (link_.launch(start, "the call", timeout)) {
+      in_flight_->add(call, stream_, timeout);
+      return launched();
+    }
+    throw CommError(text("NCCL did not take the call within ", human(timeout), "."));
   } catch (const Error& error) {
     // NCCL tells of what went wrong before at the next occasion.
-    fail(in_flight_->oldest().value_or(call), error.what());
+    fail_now(under_way(), error);
   }
-  throw_if_broken();
 }
 
 void NcclComm::Impl::start(CudaStream stream) {
@@ -259,112 +301,144 @@ void NcclComm::Impl::start(CudaStream stream) {
   started_from_ = stream;
 }
 
-void NcclComm::Impl::finish_started() {
-  throw_if_broken();
-  if (std::exchange(started_, false)) in_flight_->make_wait(started_from_);
-  host_->finish_started();
+void NcclComm::Impl::make_wait(CudaStream stream) {
+  in_flight_->make_wait(stream);
+  throw_if_broken();  // what an abort ends looks as if it had come to its end
 }
 
-void NcclComm::Impl::poll(const std::function<bool()>& done) {
-  Waiter waiter(Manner::kYield, Clock::time_point::max());  // each call has its own deadline
+void NcclComm::Impl::finish_started() {
+  throw_if_broken();
+  if (std::exchange(started_, false)) make_wait(started_from_);
+}
+
+bool NcclComm::Impl::poll(const std::function<bool()>& done, Clock::time_point deadline) {
+  Waiter waiter(Manner::kYield, deadline);
   while (!done()) {
-    look();
+    look(Who::kMain);
     throw_if_broken();
-    static_cast<void>(waiter.pause());
+    if (!waiter.pause()) return false;
   }
+  throw_if_broken();
+  return true;
 }
 
 void NcclComm::Impl::synchronize() {
   finish_started();
-  poll([this] { return in_flight_->empty(); });
-  throw_if_broken();
+  // Each call has its own deadline, which look() holds.
+  const auto nothing_is_left = [this] { return in_flight_->empty(); };
+  while (!poll(nothing_is_left, Clock::now() + std::chrono::hours(1))) {
+  }
 }
 
 std::byte* NcclComm::Impl::allocate(std::size_t bytes) {
   ATELIER_CHECK(bytes > 0, "an allocation of 0 bytes");
-  throw_if_broken();
+  synchronize();  // to allocate may wait for the device
   const std::size_t size = (bytes + kAlign - 1) / kAlign * kAlign;
   host_->agree_on_allocation(size);
   void* memory = nullptr;
-  const int code = apis_.nccl->mem_alloc(memory, size);
-  if (code != 0) {
-    throw DeviceError(
-        text(describe_nccl(*apis_.nccl, nullptr, code, text("ncclMemAlloc of ", human_bytes(size))),
-             "."),
-        "Lower train.batch, or raise train.accumulation.");
+  const std::string what = text("ncclMemAlloc of ", human_bytes(size));
+  if (const int code = apis_.nccl->mem_alloc(memory, size); code != 0) {
+    throw DeviceError(text(describe_nccl(*apis_.nccl, nullptr, code, what), "."),
+                      "Gradients lie there: choose a smaller model, or a device with more memory.");
   }
   regions_.push_back({static_cast<std::byte*>(memory), size});
   CudaApi& cuda = *apis_.cuda;
   check_cuda(cuda, cuda.memset_async(memory, 0, size, stream_), "cudaMemsetAsync");
   check_cuda(cuda, cuda.event_record(caller_, stream_), "cudaEventRecord");
-  poll([&] {
+  const auto zeroed = [&] {
     const int state = cuda.event_query(caller_);
     if (state != kCudaNotReady) check_cuda(cuda, state, "cudaEventQuery");
     return state == 0;
-  });
+  };
+  if (!poll(zeroed, Clock::now() + host_->default_timeout())) {
+    throw DeviceError(text("Device ", device_, " of rank ", host_->rank(), " did not zero ",
+                           human_bytes(size), " within ", human(host_->default_timeout()), "."),
+                      kDeviceStep);
+  }
   return static_cast<std::byte*>(memory);
 }
 
-void NcclComm::Impl::look() {
+void NcclComm::Impl::look(Who who) {
+  const CallRecord oldest = under_way();
   try {
     for (const std::uint64_t sequence : in_flight_->retire()) host_->recorder().leave(sequence);
-    if (broken_) return;
-    const CallRecord oldest = in_flight_->oldest().value_or(CallRecord{});
+    if (failing_) return;
     if (const std::string trouble = link_.trouble(); !trouble.empty()) {
-      return fail(oldest, trouble + ".");
+      throw CommError(trouble + ".");
     }
     if (const auto late = in_flight_->overdue()) {
-      fail(late->call, text("rank ", host_->rank(), " of ", host_->world(), " waited ",
-                            human_seconds(std::chrono::duration<double>(late->timeout).count()),
-                            " for a device, its own or another's."));
+      fail(who, late->call,
+           CommError(text("rank ", host_->rank(), " of ", host_->world(), " waited ",
+                          human(late->timeout), " for a device, its own or another's.")));
     }
   } catch (const Error& error) {
-    fail(in_flight_->oldest().value_or(CallRecord{}), error.what());
+    fail(who, oldest, error);
   }
 }
 
-void NcclComm::Impl::fail(const CallRecord& call, const std::string& what) {
-  const std::scoped_lock lock(failure_mutex_);
-  if (broken_) return;
-  std::string why;
+void NcclComm::Impl::answer() {
+  try {
+    roll_call_->answer(standing());
+  } catch (const CommError&) {  // the others will miss the answer, and say so
+  }
+}
+
+void NcclComm::Impl::fail(Who who, const CallRecord& call, const Error& error) {
+  if (failing_.exchange(true)) return;
+  if (who == Who::kMain) noticed_ = true;
+  std::string report =
+      text(call.sequence == 0 ? "Between calls" : describe(call), ": ", error.what());
   try {
     if (call.sequence > 0) {
-      why = explain(call, host_->rank(), roll_call_->ask(standing(), kAnswers));
+      const std::string why = explain(call, host_->rank(), roll_call_->ask(standing(), kAnswers));
+      if (!why.empty()) report += " " + why;
     }
-  } catch (const CommError& error) {
-    why = error.what();
+  } catch (const CommError& unanswered) {
+    report += text(" ", unanswered.what());
   }
-  report_ = text(call.sequence == 0 ? "Between calls" : describe(call), ": ", what,
-                 why.empty() ? "" : " ", why);
-  // Before the abort: what it ends looks as if it had come to its end.
+  {
+    const std::scoped_lock lock(report_mutex_);
+    report_ = report;
+    report_code_ = error.exit_code();
+  }
+  // Before the abort, which makes it look as if the calls had come to their end.
   broken_since_ = Clock::now().time_since_epoch().count();
   broken_ = true;
-  if (!link_.abort(kAbort)) {
-    host_->abort(text(report_, " ncclCommAbort did not come back either."),
+  if (!link_.abort(kAbort, [this] { answer(); })) {
+    host_->abort(text(report, " ncclCommAbort did not come back either."),
                  static_cast<int>(ExitCode::kPeerLost));
   }
+}
+
+void NcclComm::Impl::fail_now(const CallRecord& call, const Error& error) {
+  fail(Who::kMain, call, error);
+  while (!broken_) std::this_thread::sleep_for(kBusyTick);
+  throw_if_broken();
+  std::abort();  // not reached: it is broken
 }
 
 void NcclComm::Impl::throw_if_broken() {
   if (!broken_) return;
   noticed_ = true;
-  const std::scoped_lock lock(failure_mutex_);
+  const std::scoped_lock lock(report_mutex_);
+  if (report_code_ == ExitCode::kInternal) throw DeviceError(report_, kDeviceStep);
   throw CommError(report_, kNextStep);
 }
 
 void NcclComm::Impl::watch() {
+  // The device of a thread is its own; without this it would make a context on the first one.
+  static_cast<void>(apis_.cuda->set_device(device_));
   std::unique_lock lock(watch_mutex_);
   while (!ending_) {
     lock.unlock();
-    look();
-    try {
-      roll_call_->answer(standing());
-    } catch (const CommError& error) {
-      fail({}, error.what());
-    }
-    const Clock::duration since = Clock::now().time_since_epoch() - Clock::duration(broken_since_);
-    if (broken_ && !noticed_ && since > kNotice) {
-      host_->abort(report_, static_cast<int>(ExitCode::kPeerLost));
+    look(Who::kWatcher);
+    answer();
+    if (broken_ && !noticed_) {
+      const Clock::duration now = Clock::now().time_since_epoch();
+      if (now - Clock::duration(broken_since_) > kNotice) {
+        const std::scoped_lock report_lock(report_mutex_);
+        host_->abort(report_, static_cast<int>(report_code_));
+      }
     }
     lock.lock();
     watch_changed_.wait_for(lock, in_flight_->empty() ? kIdleTick : kBusyTick,
@@ -385,7 +459,9 @@ void NcclComm::Impl::close() {
   synchronize();
   host_->barrier({.label = "end of the job"});
   if (!link_.close(host_->default_timeout())) {
-    throw CommError("ncclCommFinalize did not end by its deadline.", kNextStep);
+    throw CommError(text("ncclCommFinalize of rank ", host_->rank(), " of ", host_->world(),
+                         " did not end within ", human(host_->default_timeout()), "."),
+                    kNextStep);
   }
   host_->barrier({.label = "NCCL has ended"});  // nobody asks any more
   stop_watching();
@@ -424,7 +500,8 @@ void NcclComm::set_default_timeout(milliseconds timeout) {
 std::byte* NcclComm::allocate(std::size_t bytes) { return impl_->allocate(bytes); }
 
 void NcclComm::start_all_reduce(Buffer data, ReduceOp op, const CallOptions& options) {
-  if (!impl_->on_device(data)) return impl_->host().start_all_reduce(data, op, options);
+  // On the host at once: device calls and a thread of the host's would meet in the recorder.
+  if (!impl_->on_device(data)) return impl_->host().all_reduce(data, op, options);
   impl_->enqueue({.kind = CallKind::kAllReduce, .op = op}, data, options,
                  [&](NcclApi& nccl, NcclHandle comm, CudaStream stream) {
                    return nccl.all_reduce(data.data, data.data, data.count, data.dtype, op, comm,
@@ -443,6 +520,7 @@ void NcclComm::finish_started() { impl_->finish_started(); }
 void NcclComm::synchronize() { impl_->synchronize(); }
 
 void NcclComm::reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op, const CallOptions& options) {
+  ATELIER_CHECK(impl_->on_device(in) == impl_->on_device(out), "in and out lie apart");
   if (!impl_->on_device(in)) return impl_->host().reduce_scatter(in, out, op, options);
   ATELIER_CHECK(in.dtype == out.dtype, "in and out differ in dtype");
   ATELIER_CHECK(in.count == out.count * static_cast<std::size_t>(world()),
@@ -456,6 +534,7 @@ void NcclComm::reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op, const Cal
 }
 
 void NcclComm::all_gather(ConstBuffer in, Buffer out, const CallOptions& options) {
+  ATELIER_CHECK(impl_->on_device(in) == impl_->on_device(out), "in and out lie apart");
   if (!impl_->on_device(in)) return impl_->host().all_gather(in, out, options);
   ATELIER_CHECK(in.dtype == out.dtype, "in and out differ in dtype");
   ATELIER_CHECK(out.count == in.count * static_cast<std::size_t>(world()),

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -34,20 +35,21 @@ class NcclLink {
   /// Waits for what is under way and frees the communicator; false when the deadline passes.
   /// Collective: all ranks. Throws: CommError.
   [[nodiscard]] bool close(std::chrono::milliseconds timeout);
-  /// Ends what runs on the device. False when NCCL itself did not come back within `patience`: then
-  /// nothing but the process's end helps. Idempotent.
-  [[nodiscard]] bool abort(std::chrono::milliseconds patience);
+  /// Ends what runs on the device, calling `meanwhile` again and again. False when NCCL itself did
+  /// not come back within `patience`: then nothing but the process's end helps. Idempotent.
+  [[nodiscard]] bool abort(
+      std::chrono::milliseconds patience, const std::function<void()>& meanwhile = [] {});
 
  private:
   [[nodiscard]] bool settle(int code, std::string_view what, std::chrono::milliseconds timeout);
-  [[nodiscard]] NcclHandle handle() const;
-  /// Takes the handle away: nobody else uses it any more.
-  [[nodiscard]] NcclHandle take();
-  /// Of the communicator; success when there is none.
-  [[nodiscard]] int state() const;
+  [[nodiscard]] std::string describe(int code, std::string_view what) const;
+  /// Of the communicator; none where there is no communicator any more.
+  [[nodiscard]] std::optional<int> state() const;
 
   std::shared_ptr<NcclApi> nccl_;
-  mutable std::mutex mutex_;  ///< guards comm_, which an abort frees
+  /// Held during each call into the communicator: an abort frees it. A call that hangs itself (a
+  /// launch queue that is full behind a kernel that waits) makes the abort fail by its patience.
+  mutable std::timed_mutex mutex_;
   NcclHandle comm_ = nullptr;
 };
 

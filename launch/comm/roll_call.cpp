@@ -15,7 +15,7 @@ constexpr int kAsk = 1;
 constexpr int kAnswer = 2;
 constexpr std::chrono::milliseconds kLook{2};
 
-static_assert(std::is_trivially_copyable_v<Standing>);
+static_assert(std::is_trivially_copyable_v<Standing> && sizeof(Standing) < 3500);
 
 }  // namespace
 
@@ -31,6 +31,10 @@ const CallRecord* Standing::find(std::uint64_t sequence) const {
     if (newest.at(i % kCalls).sequence == sequence) return &newest.at(i % kCalls);
   }
   return nullptr;
+}
+
+bool Standing::has_forgotten(std::uint64_t sequence) const {
+  return kept > kCalls && sequence < newest.at(kept % kCalls).sequence;
 }
 
 RollCall::RollCall(MPI_Comm job) {
@@ -109,31 +113,24 @@ void RollCall::close() {
 }
 
 std::string explain(const CallRecord& call, int rank, const Standings& standings) {
-  std::vector<const CallRecord*> calls;
   std::vector<int> late;
   std::string where;
   for (std::size_t other = 0; other < standings.size(); ++other) {
     const auto& standing = standings[other];
-    const CallRecord* const its = standing ? standing->find(call.sequence) : nullptr;
-    if (its != nullptr) {
-      calls.push_back(its);
+    if (const CallRecord* const its = standing ? standing->find(call.sequence) : nullptr) {
+      if (same_call(*its, call)) continue;
+      return text("Ranks entered different collectives: rank ", other, " is in ", describe(*its),
+                  ", rank ", rank, " is in ", describe(call),
+                  ". All ranks must make the same calls in the same order; this is a defect.");
+    }
+    if (static_cast<int>(other) == rank || (standing && standing->has_forgotten(call.sequence))) {
       continue;
     }
-    if (static_cast<int>(other) == rank) continue;
     late.push_back(static_cast<int>(other));
-    where +=
-        text(where.empty() ? "" : ", ", "rank ", other,
-             !standing                           ? " does not answer"
-             : standing->entered < call.sequence ? text(" last entered call ", standing->entered)
-                                                 : " made another call in its place");
+    where += text(where.empty() ? "" : ", ", "rank ", other,
+                  standing ? text(" last entered call ", standing->entered) : " does not answer");
   }
-  if (!late.empty()) return text("It waits for ", name_ranks(late), ": ", where, ".");
-  try {
-    require_same_call(calls);
-  } catch (const CommError& error) {
-    return error.what();
-  }
-  return "";
+  return late.empty() ? "" : text("It waits for ", name_ranks(late), ": ", where, ".");
 }
 
 }  // namespace atelier::comm

@@ -18,16 +18,20 @@
 
 namespace atelier::comm {
 
-/// Where a rank is, as it tells others. Trivially copyable: it travels between hosts.
+/// Where a rank is, as it tells others. Trivially copyable: it travels between hosts. So small that
+/// MPI sends it at once (Open MPI within a host: up to 4 KiB), without the peer's help: a peer that
+/// is stopped in the middle must not hold up who receives.
 struct Standing {
-  static constexpr std::size_t kCalls = 64;
+  static constexpr std::size_t kCalls = 24;
   std::uint64_t entered = 0;  ///< number of its newest call
   std::uint64_t kept = 0;     ///< calls in `newest`, the newest at (kept - 1) % kCalls
   std::array<CallRecord, kCalls> newest{};
 
   void add(const CallRecord& call);
-  /// Null when the call was not made, or so long ago that it is forgotten.
+  /// Null when the call was not made, or is forgotten.
   [[nodiscard]] const CallRecord* find(std::uint64_t sequence) const;
+  /// Whether calls of that number are no longer kept.
+  [[nodiscard]] bool has_forgotten(std::uint64_t sequence) const;
 };
 
 using Standings = std::vector<std::optional<Standing>>;  ///< by rank; empty: did not answer

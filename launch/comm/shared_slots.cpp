@@ -2,6 +2,8 @@
 
 #include <new>
 
+#include "launch/base/error.h"
+#include "launch/base/text.h"
 #include "launch/comm/mpi_session.h"
 
 namespace atelier::comm {
@@ -18,12 +20,27 @@ int rank_in(MPI_Comm host) {
   return rank;
 }
 
+/// `bytes`, once it is sure that they fit; the ranks of a host decide alike.
+std::size_t fitting(MPI_Comm host, std::size_t bytes) {
+  std::uint64_t room = free_shared_memory(0);
+  std::uint64_t needed = bytes;
+  check_mpi(MPI_Bcast(&room, 1, MPI_UINT64_T, 0, host), "MPI_Bcast");
+  check_mpi(MPI_Bcast(&needed, 1, MPI_UINT64_T, 0, host), "MPI_Bcast");
+  if (needed > room) {
+    throw RefusedError(text("The ranks of a host share ", human_bytes(needed),
+                            " of memory, but /dev/shm has ", human_bytes(room), " free."),
+                       "Make it larger: docker run --shm-size=1g, or mount -o remount,size=1g "
+                       "/dev/shm.");
+  }
+  return rank_in(host) == 0 ? bytes : 0;
+}
+
 }  // namespace
 
 SharedSlots::SharedSlots(MPI_Comm host, int world, std::size_t slot_bytes)
     : world_(world),
       slot_bytes_(padded(slot_bytes)),
-      window_(host, rank_in(host) == 0 ? bytes_needed() : 0),
+      window_(host, fitting(host, bytes_needed())),
       base_(window_.part(0)) {
   if (rank_in(host) == 0) {
     new (base_) Page{};

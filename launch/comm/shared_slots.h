@@ -33,7 +33,8 @@ struct alignas(128) SlotHeader {
 
 class SharedSlots {
  public:
-  /// Collective: all ranks of `host`, may block. Throws: CommError.
+  /// Collective: all ranks of `host`, may block. Throws: CommError; RefusedError on all of them
+  /// when /dev/shm is too small.
   SharedSlots(MPI_Comm host, int world, std::size_t slot_bytes);
 
   [[nodiscard]] std::size_t slot_bytes() const { return slot_bytes_; }

@@ -41,14 +41,13 @@ SharedWindow::SharedWindow(MPI_Comm host, std::size_t bytes) {
   check_mpi(MPI_Barrier(host), "MPI_Barrier");
 }
 
-std::size_t free_shared_memory() {
+std::size_t free_shared_memory(std::size_t reserve) {
   struct statvfs space {};
   if (::statvfs("/dev/shm", &space) != 0) {
     return std::numeric_limits<std::size_t>::max();
   }
-  constexpr std::size_t kReserve = std::size_t{8} << 20;
   const std::size_t free = std::size_t{space.f_bavail} * space.f_frsize;
-  return free - std::min(free, kReserve);
+  return free - std::min(free, reserve);
 }
 
 void SharedWindow::close() {

@@ -30,8 +30,8 @@ class SharedWindow {
 };
 
 /// Bytes that windows of this host may still take: those free in /dev/shm, where MPI puts them and
-/// which containers keep small, less a reserve; unlimited where there is none. A window that is too
-/// big for it kills a process when it is written.
-[[nodiscard]] std::size_t free_shared_memory();
+/// which containers keep small, less a `reserve`; unlimited where there is none. A window that is
+/// too big for it kills a process when it is written.
+[[nodiscard]] std::size_t free_shared_memory(std::size_t reserve = std::size_t{8} << 20);
 
 }  // namespace atelier::comm

@@ -37,6 +37,7 @@ ModelInTraining::ModelInTraining(const loop::RunConfig& config, const networks::
 }
 
 void ModelInTraining::make_choices() {
+  if (config_.train.deterministic) return;
   const auto images = images_of(0);
   const engine::MicroBatch batch{.position = position(0), .images_NCHW = images};
   if (config_.train.precision == Precision::kAuto) {

@@ -69,7 +69,9 @@ void describe(ConfigFields& fields, OptimizerConfig& config) {
   fields.integer("optimizer.ema_half_life_images", config.ema_half_life_images, {1},
                  {"half life of the weight average"});
   fields.integer("optimizer.bucket_bytes", config.bucket_bytes, {0, std::int64_t{1} << 40},
-                 {"gradients are summed over ranks in pieces of this size; 0: measured", true});
+                 {"gradients are summed over ranks in pieces of this size; 0: measured with "
+                  "overlap, else 4 MiB",
+                  true});
   fields.choice("optimizer.overlap", config.overlap,
                 {{"auto", Overlap::kAuto}, {"on", Overlap::kOn}, {"off", Overlap::kOff}},
                 {"sum gradients while the backward goes on; auto: where that is faster", true});

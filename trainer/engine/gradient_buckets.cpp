@@ -66,6 +66,8 @@ void GradientBuckets::set_plan(BucketPlan plan) {
 }
 
 void GradientBuckets::begin() {
+  // Of a backward that threw: its sums still own the buffer.
+  if (comm_->world() > 1) comm_->finish_started();
   std::fill(received_.begin(), received_.end(), 0);
   flat_->gradients().narrow(0, 0, FlatParameters::kVerdict).zero_();
   last_ = false;
@@ -127,6 +129,7 @@ std::int64_t GradientBuckets::finish() {
   while (launched_ < buckets_.size()) launch(launched_);
   comm_->finish_started();
   if (wire_.defined()) flat_->gradients().copy_(wire_);
+  last_ = false;
   return bytes_moved();
 }
 
@@ -141,6 +144,7 @@ double GradientBuckets::time_sum(std::int64_t bytes) {
   comm_->barrier({.label = "before a timed sum"});
   const auto start = std::chrono::steady_clock::now();
   comm_->all_reduce(data, comm::ReduceOp::kSum, {.label = "timed sum"});
+  comm_->synchronize();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <exception>
 #include <limits>
 
 #include "launch/base/error.h"
@@ -24,10 +25,19 @@ class Rehearsal {
     for (const auto& net : engine.nets()) before_.push_back(net->snapshot());
   }
   ~Rehearsal() {
-    for (std::size_t i = 0; i < before_.size(); ++i) engine_.nets()[i]->restore(before_[i]);
+    try {
+      end();
+    } catch (const std::exception&) {  // whoever threw first is on the way
+    }
   }
   Rehearsal(const Rehearsal&) = delete;
   Rehearsal& operator=(const Rehearsal&) = delete;
+
+  /// Puts everything back.
+  void end() {
+    for (std::size_t i = 0; i < before_.size(); ++i) engine_.nets()[i]->restore(before_[i]);
+    before_.clear();
+  }
 
   double step_seconds(std::int64_t number) {
     for (MicroBatch& batch : batches_) batch.position.step = number;
@@ -67,6 +77,7 @@ void take_from_rank_zero(comm::Comm& comm, std::array<double, N>& numbers) {
 SumSpeed measure_speed(Engine& engine, comm::Comm& comm) {
   constexpr int kTries = 5;
   constexpr std::int64_t kFewBytes = 1024;
+  constexpr double kAnySpeed = 1e12;  // of nets so small that only the latency counts
   const auto larger = [](const auto& a, const auto& b) {
     return a->gradients().bytes_moved() < b->gradients().bytes_moved();
   };
@@ -81,6 +92,7 @@ SumSpeed measure_speed(Engine& engine, comm::Comm& comm) {
     }
   }
   take_from_rank_zero(comm, least);
+  if (bytes[1] < 2 * kFewBytes) return {.latency_seconds = least[1], .bytes_per_second = kAnySpeed};
   const double more = std::max(least[1] - least[0], 1e-9);
   return {.latency_seconds = least[0],
           .bytes_per_second = static_cast<double>(bytes[1] - bytes[0]) / more};
@@ -119,6 +131,7 @@ PrecisionTrial choose_precision(Engine& engine, comm::Comm& comm, const StepInpu
   {
     Rehearsal rehearsal(engine, input);
     seconds = rehearsal.compare([&](std::size_t k) { engine.set_precision(kCandidates.at(k)); });
+    rehearsal.end();
   }
   take_from_rank_zero(comm, seconds);
   const PrecisionTrial trial{.float32_seconds = seconds[0],
@@ -128,13 +141,17 @@ PrecisionTrial choose_precision(Engine& engine, comm::Comm& comm, const StepInpu
   return trial;
 }
 
+bool buckets_are_open(const OptimizerConfig& config) {
+  return config.overlap == Overlap::kAuto ||
+         (config.overlap == Overlap::kOn && config.bucket_bytes == 0);
+}
+
 BucketTrial choose_buckets(Engine& engine, comm::Comm& comm, const OptimizerConfig& config,
                            const StepInput& input) {
   constexpr double kWorthTrying = 0.02;  // of a step, in sums
   constexpr double kWorthChoosing = 0.99;
   BucketTrial trial{.chosen = engine.bucket_plan()};
-  const bool open = config.bucket_bytes == 0 || config.overlap == Overlap::kAuto;
-  if (!open || comm.world() == 1) return trial;
+  if (!buckets_are_open(config) || comm.world() == 1) return trial;
 
   Rehearsal rehearsal(engine, input);
   std::array<double, 1> step{std::numeric_limits<double>::infinity()};
@@ -148,10 +165,9 @@ BucketTrial choose_buckets(Engine& engine, comm::Comm& comm, const OptimizerConf
   BucketPlan during{.overlap = true};
   during.bytes =
       config.bucket_bytes > 0 ? config.bucket_bytes : best_size(engine, comm, trial.speed);
-  const bool may = config.overlap != Overlap::kOff;
   if (config.overlap == Overlap::kOn) {
     trial.chosen = during;
-  } else if (may && trial.sum_seconds > kWorthTrying * trial.after_seconds) {
+  } else if (trial.sum_seconds > kWorthTrying * trial.after_seconds) {
     const BucketPlan after = trial.chosen;
     std::array<double, 2> seconds =
         rehearsal.compare([&](std::size_t k) { engine.set_bucket_plan(k == 0 ? after : during); });
@@ -160,6 +176,7 @@ BucketTrial choose_buckets(Engine& engine, comm::Comm& comm, const OptimizerConf
     trial.during_seconds = seconds[1];
     trial.chosen = seconds[1] < kWorthChoosing * seconds[0] ? during : after;
   }
+  rehearsal.end();
   engine.set_bucket_plan(trial.chosen);
   return trial;
 }

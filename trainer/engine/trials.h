@@ -28,6 +28,8 @@ struct BucketTrial {
   double during_seconds = 0;  ///< of one that sums during them; 0: not tried
   BucketPlan chosen = {};
 };
+/// Whether `config` leaves anything to measure.
+[[nodiscard]] bool buckets_are_open(const OptimizerConfig& config);
 /// What `config` pins is not measured. Collective: all ranks; rank 0 decides. Throws: CommError.
 [[nodiscard]] BucketTrial choose_buckets(Engine& engine, comm::Comm& comm,
                                          const OptimizerConfig& config, const StepInput& input);

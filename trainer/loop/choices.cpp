@@ -34,8 +34,7 @@ std::string tell(const engine::BucketTrial& trial) {
 OpenChoices open_choices(const RunConfig& config) {
   if (config.train.deterministic) return {};
   return {.precision = config.train.precision == engine::Precision::kAuto,
-          .buckets = config.optimizer.bucket_bytes == 0 ||
-                     config.optimizer.overlap == engine::Overlap::kAuto};
+          .buckets = engine::buckets_are_open(config.optimizer)};
 }
 
 void take_choices(const RunState& state, const RunConfig& config, engine::Engine& engine,
@@ -44,7 +43,7 @@ void take_choices(const RunState& state, const RunConfig& config, engine::Engine
   if (config.train.precision == engine::Precision::kAuto && state.precision == "bf16") {
     engine.set_precision(engine::Precision::kBFloat16);
   }
-  if (state.world != comm.world()) return;
+  if (state.world != comm.world() || !state.buckets_measured) return;
   open.buckets = false;
   engine::BucketPlan plan = engine.bucket_plan();
   if (config.optimizer.bucket_bytes == 0) plan.bytes = state.buckets.bytes;

@@ -20,8 +20,8 @@ struct OpenChoices {
 /// Of a run that begins.
 [[nodiscard]] OpenChoices open_choices(const RunConfig& config);
 
-/// Takes over what an earlier attempt has chosen, where `config` leaves it open. Sums are measured
-/// anew when as many ranks as now did not make that choice.
+/// Takes over what an earlier attempt has measured, where `config` leaves it open. Sums are
+/// measured anew on another number of ranks.
 void take_choices(const RunState& state, const RunConfig& config, engine::Engine& engine,
                   comm::Comm& comm, OpenChoices& open);
 

@@ -21,11 +21,12 @@ inline constexpr const char* kOptimizerFile = "optimizer.safetensors";
 /// What state.json holds.
 struct RunState {
   std::int64_t step = 0;
-  std::int64_t images = 0;          ///< seen by the optimizer
-  std::string precision;            ///< "fp32", "bf16", "fp64": the choice, once made
-  engine::BucketPlan buckets = {};  ///< likewise
-  std::string config;               ///< flat form, for comparing on resume
-  std::string config_toml;          ///< resolved, to build the model from
+  std::int64_t images = 0;  ///< seen by the optimizer
+  std::string precision;    ///< "fp32", "bf16", "fp64": the choice, once made
+  engine::BucketPlan buckets = {};
+  bool buckets_measured = false;  ///< on so many ranks, not pinned by the configuration alone
+  std::string config;             ///< flat form, for comparing on resume
+  std::string config_toml;        ///< resolved, to build the model from
   std::string dataset_id;
   std::int64_t channels = 0, height = 0, width = 0;
   int world = 1;

@@ -118,6 +118,7 @@ class Training {
   data::Dataset dataset_;
   networks::Geometry geometry_;
   OpenChoices open_;
+  bool buckets_measured_ = false;  // by this attempt or one before
   std::unique_ptr<objectives::Objective> objective_;
   RunIdentity identity_;
   std::optional<engine::Engine> engine_;
@@ -273,6 +274,7 @@ void Training::resume() {
       parse_state(loaded->state_json, (loaded->directory / "state.json").string());
   require_compatible(state, request_, dataset_);
   take_choices(state, config_, *engine_, with_.comm, open_);
+  buckets_measured_ = state.buckets_measured && !open_.buckets;
   restore_engine(*engine_, *loaded);
   step_ = first_step_ = state.step;
   training_seconds_ = state.training_seconds;
@@ -298,6 +300,7 @@ void Training::start_feed() {
 void Training::make_choices() {
   // A first batch is all they need; training then starts with the very same one.
   loop::make_choices(open_, config_, *engine_, with_.comm, fetch(), with_.log);
+  buckets_measured_ |= open_.buckets;
   start_feed();
 }
 
@@ -305,10 +308,11 @@ void Training::announce() {
   const comm::SelfTest test = comm::self_test(with_.comm);
   if (with_.comm.rank() != 0) return;
   if (with_.comm.world() > 1) {
-    with_.log.info(text("Ranks sum ", human_bytes(test.large_bytes), " at ",
-                        fixed(test.bytes_per_second * 1e-9, 1), " GB/s, one number in ",
-                        fixed(test.latency_seconds * 1e6, 1), " us (", with_.comm.backend(), ", ",
-                        with_.comm.hosts(), with_.comm.hosts() == 1 ? " host)." : " hosts)."));
+    with_.log.info(text(
+        "Ranks sum ", human_bytes(test.large_bytes), " at ", fixed(test.bytes_per_second * 1e-9, 1),
+        " GB/s, one number in ", fixed(test.latency_seconds * 1e6, 1), " us (",
+        with_.comm.place() == comm::Place::kHost ? with_.comm.backend() : "memory of the host",
+        ", ", with_.comm.hosts(), with_.comm.hosts() == 1 ? " host)." : " hosts)."));
   }
   std::string nets;
   for (const auto& net : engine_->nets()) {
@@ -455,6 +459,7 @@ RunState Training::state() {
           .images = step_ * config_.train.batch,
           .precision = engine::name_of(engine_->precision()),
           .buckets = engine_->bucket_plan(),
+          .buckets_measured = buckets_measured_,
           .config = flatten(list_fields(config_)),
           .config_toml = config_toml(list_fields(config_)),
           .dataset_id = dataset_.id(),

@@ -20,7 +20,7 @@ SHAPE = re.compile(r"mb(\d+)_ic(\d+)oc(\d+)_ih\d+oh(\d+)kh(\d+)\S*_iw\d+ow(\d+)k
 
 def run(options, width=None, steps=10):
     words = ["bench", "step", "--preset", options.preset, "--batch-per-rank", str(options.batch_per_rank), "--steps", str(steps), "--json",
-             "--set", "train.precision=bf16"]
+             "--set", "train.precision=bf16", "--set", "optimizer.overlap=off"]  # no steps but those that are counted
     words += ["--set", f"model.width={width}"] if width else []
     done = subprocess.run(command(options.program, options.ranks, words), env={**environment(), "ONEDNN_VERBOSE": "1"},
                           capture_output=True, text=True, timeout=900, check=False)

@@ -39,6 +39,14 @@ class Mounts(ProgramTest):
         shared = self.finding("/dev/shm")
         self.assertEqual(shared["found"], "4.0 MiB free of 4.0 MiB; a job of 2 ranks needs 14.0 MiB to start")
 
+    def test_a_job_that_cannot_start_there_says_why(self):
+        run = self.folder / "run"
+        self.mount("/dev/shm", "size=5m")
+        done = self.start_training("ae", run, ranks=2).end()
+        self.assertEqual(done.code, 78, done)
+        self.assertRegex(done.err, r"ranks of a host share 6.0 MiB of memory, but /dev/shm has [\d.]+ [KM]iB free. Make it larger")
+        self.assertFalse(run.exists())
+
     def test_a_read_only_disk_is_a_problem_for_runs_only(self):
         disk = self.empty_folder()
         self.mount(disk, "size=4m")

@@ -50,7 +50,8 @@ class FakeGpu(ProgramTest):
 
     def test_an_error_that_nccl_meets_ends_the_job_by_name(self):
         done = self.start_on("nccl", "gan", self.folder / "run", 2, "1:async_error=5").end()
-        self.assert_lost(done, r'all_reduce\(sum, float32 x \d+, "gradients of [DG], bucket \d+"\), call \d+')
+        self.assert_lost(done, r'all_reduce\(sum, float32 x \d+, "gradients of [DG], bucket \d+"\), call \d+',
+                         "a made-up socket was closed|a peer has aborted")
 
     def test_a_device_that_stands_still_ends_the_job_by_its_deadline(self):
         start = time.monotonic()

@@ -28,12 +28,15 @@ class Rerun(ProgramTest):
         for run, overlap in zip(runs, ("off", "on")):
             self.train("gan", run, ranks=2, optimizer__overlap=overlap, optimizer__bucket_bytes=4096)
         self.assert_same_weights(*runs)
-        self.assertEqual([self.plan(run) for run in runs], [{"bytes": 4096, "overlap": False}, {"bytes": 4096, "overlap": True}])
+        self.assertEqual([self.plan(run) for run in runs],
+                         [{"bytes": 4096, "overlap": overlap, "measured": False} for overlap in (False, True)])
 
     def test_how_gradients_are_summed_is_measured_once_per_world(self):
         run = self.folder / "run"
         more = {"train__deterministic": "false"}
-        first = self.train("ae", run, ranks=2, **more)
+        pinned = self.train("ae", run, ranks=2, train__steps=10, optimizer__overlap="off", **more)
+        self.assertNotIn("Gradients are summed ", pinned.err)
+        first = self.train("ae", run, ranks=2, resume="must", **more)
         self.assertIn("Gradients are summed ", first.err)
         plan = self.plan(run)
         again = self.train("ae", run, ranks=2, resume="must", train__steps=40, **more)

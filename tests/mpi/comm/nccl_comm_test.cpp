@@ -21,7 +21,8 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 std::unique_ptr<NcclComm> make(const DeviceApis& apis, const NcclOptions& options) {
-  auto host = std::make_unique<MpiComm>(tests::mpi_session(), MpiCommOptions{});
+  auto host =
+      std::make_unique<MpiComm>(tests::mpi_session(), MpiCommOptions{.timeout = options.timeout});
   return std::make_unique<NcclComm>(tests::mpi_session(), std::move(host), apis, options);
 }
 
@@ -86,6 +87,7 @@ std::string start_error(std::string_view faults, NcclOptions options = {}) {
 struct Trouble {
   std::string error;
   std::chrono::steady_clock::duration took;
+  ExitCode code = ExitCode::kDone;
 };
 Trouble call_trouble(std::string_view faults, milliseconds timeout) {
   MpiComm agree(tests::mpi_session(), {});
@@ -96,13 +98,15 @@ Trouble call_trouble(std::string_view faults, milliseconds timeout) {
     comm->set_default_timeout(timeout);
     std::byte* const data = comm->allocate(1024);
     const auto start = std::chrono::steady_clock::now();
-    trouble.error = comm_error([&] {
+    try {
       for (int i = 0; i < 3; ++i) {
         comm->all_reduce({data, 256, DType::kFloat32, Place::kCuda}, ReduceOp::kSum,
                          {.label = "gradients"});
         comm->synchronize();
       }
-    });
+    } catch (const Error& error) {
+      trouble = {.error = error.what(), .took = {}, .code = error.exit_code()};
+    }
     trouble.took = std::chrono::steady_clock::now() - start;
     agree.barrier();
   }
@@ -125,6 +129,19 @@ TEST(NcclStart, an_initialisation_that_does_not_complete_ends_by_its_deadline) {
               AllOf(HasSubstr("ncclCommInitRankConfig did not end within 0.4 s"),
                     HasSubstr("start of NCCL")));
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+}
+
+TEST(NcclStart, an_initialisation_that_fails_on_one_rank_ends_on_all) {
+  MpiComm agree(tests::mpi_session(), {});
+  const bool own = agree.rank() == 0;
+  agree.close();
+  const std::string said = start_error("0:init=fails", {.timeout = milliseconds(2000)});
+  if (own) {
+    EXPECT_THAT(said, AllOf(HasSubstr("\"start of NCCL\""),
+                            HasSubstr("a made-up network has no interface")));
+  } else {
+    EXPECT_THAT(said, HasSubstr("NCCL has started"));
+  }
 }
 
 TEST(NcclStart, two_ranks_on_one_gpu_are_refused_unless_wanted) {
@@ -175,9 +192,10 @@ TEST(NcclCall, a_device_that_fails_is_told_with_its_error) {
 
   MpiComm comm(tests::mpi_session(), {});
   if (comm.rank() == 0) {
-    EXPECT_THAT(trouble.error, HasSubstr("illegal memory access")) << trouble.error;
+    EXPECT_THAT(trouble.error, HasSubstr("illegal memory access"));
+    EXPECT_EQ(trouble.code, ExitCode::kInternal) << "its own device, no peer";
   } else {
-    EXPECT_NE(trouble.error, "");
+    EXPECT_EQ(trouble.code, ExitCode::kPeerLost) << trouble.error;
   }
   comm.close();
 }

@@ -71,6 +71,7 @@ class FakeNccl::Communicator {
     ::close(file);
     if (memory == MAP_FAILED) return false;
     segment_ = static_cast<Segment*>(memory);
+    if (faults_.init_fails) fail(kSystemError, "a made-up network has no interface");
     if (!faults_.init_never) ++segment_->joined;
     return true;
   }

@@ -9,6 +9,7 @@ namespace atelier::tests {
 
 struct Faults {
   bool init_never = false;        ///< init=never: this rank's initialisation does not complete
+  bool init_fails = false;        ///< init=fails: it ends with an error
   std::int64_t async_error = 0;   ///< async_error=N: NCCL meets an error in its N-th call
   std::int64_t stall = 0;         ///< stall=N: its N-th call never ends on this device
   std::int64_t device_error = 0;  ///< device_error=N: the device fails in its N-th call

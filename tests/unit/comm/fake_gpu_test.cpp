@@ -106,6 +106,22 @@ TEST(FakeGpu, sizes_and_orders_that_differ_are_caught) {
   }
 }
 
+TEST(FakeGpu, an_order_that_differs_is_caught) {
+  const comm::NcclId id = new_id();
+  Rank zero(2, id, 0);
+  Rank one(2, id, 1);
+  EXPECT_EQ(zero.sum(8), 0);
+  EXPECT_EQ(one.apis.nccl->broadcast(one.memory, one.memory, 8, DType::kFloat32, 0, one.handle,
+                                     one.stream),
+            0);
+
+  EXPECT_EQ(one.state_after(0), 5);
+
+  EXPECT_THAT(one.said(), HasSubstr("broadcast(from rank 0, float32 x 8)"));
+  EXPECT_EQ(one.apis.nccl->comm_abort(one.handle), 0);
+  EXPECT_EQ(zero.apis.nccl->comm_abort(zero.handle), 0);
+}
+
 TEST(FakeGpu, memory_freed_while_a_call_uses_it_is_caught) {
   const comm::NcclId id = new_id();
   Rank zero(2, id, 0);

@@ -63,7 +63,7 @@ class Wired final : public comm::HostComm {
 };
 
 constexpr std::int64_t kLayers = 8;
-constexpr std::int64_t kWeights = 4096;  // of a layer: 16 KiB
+constexpr std::int64_t kWeights = std::int64_t{1} << 18;  // of a layer: 1 MiB
 constexpr auto kBackwardOfLayer = std::chrono::milliseconds(2);
 
 // Hands its input through, and takes its time on the way back.
@@ -134,10 +134,11 @@ BucketTrial try_buckets(double bytes_per_second, const OptimizerConfig& config) 
 }
 
 TEST(ChooseBuckets, sums_during_the_backward_where_the_wire_is_slow) {
-  const BucketTrial trial = try_buckets(10e6, configured(16384, Overlap::kAuto));
+  const BucketTrial trial = try_buckets(600e6, configured(16384, Overlap::kAuto));
 
-  EXPECT_NEAR(trial.speed.bytes_per_second, 10e6, 2e6);
-  EXPECT_NEAR(trial.sum_seconds, 0.0131, 0.002);
+  EXPECT_GT(trial.speed.bytes_per_second, 60e6);
+  EXPECT_LT(trial.speed.bytes_per_second, 660e6) << "a sleep is never shorter";
+  EXPECT_GT(trial.sum_seconds, 8 * 1.04858e6 / 660e6);
   EXPECT_LT(trial.during_seconds, trial.after_seconds);
   EXPECT_TRUE(trial.chosen.overlap);
   EXPECT_EQ(trial.chosen.bytes, 16384) << "which is pinned";
@@ -153,7 +154,7 @@ TEST(ChooseBuckets, does_not_try_where_sums_cost_nothing) {
 
 TEST(ChooseBuckets, measures_nothing_that_is_pinned) {
   for (const Overlap overlap : {Overlap::kOff, Overlap::kOn}) {
-    const BucketTrial trial = try_buckets(10e6, configured(16384, overlap));
+    const BucketTrial trial = try_buckets(600e6, configured(16384, overlap));
 
     EXPECT_EQ(trial.after_seconds, 0);
     EXPECT_EQ(trial.chosen.overlap, overlap == Overlap::kOn);
@@ -161,12 +162,13 @@ TEST(ChooseBuckets, measures_nothing_that_is_pinned) {
 }
 
 TEST(ChooseBuckets, measures_the_size_alone_where_overlap_is_wanted) {
-  const BucketTrial trial = try_buckets(10e6, configured(0, Overlap::kOn));
+  // A sum of a layer takes as long as its backward: the sooner it starts, the better.
+  const BucketTrial trial = try_buckets(600e6, configured(0, Overlap::kOn));
 
   EXPECT_GT(trial.sum_seconds, 0);
   EXPECT_EQ(trial.during_seconds, 0);
   EXPECT_TRUE(trial.chosen.overlap);
-  EXPECT_EQ(trial.chosen.bytes, 64 << 20) << "all of it is less than the smallest candidate";
+  EXPECT_LE(trial.chosen.bytes, 2 << 20);
 }
 
 TEST(BucketModel, sums_hide_behind_the_backward_but_for_the_last) {
