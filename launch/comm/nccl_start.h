@@ -1,0 +1,24 @@
+// What ranks agree on before NCCL starts: the same libraries, and a device for each.
+// Thread safety: one thread.
+#pragma once
+
+#include "launch/comm/mpi_comm.h"
+#include "launch/comm/nccl.h"
+
+namespace atelier::comm {
+
+struct DeviceWish {
+  int device = -1;     ///< -1: that of the rank's number on its host
+  bool share = false;  ///< several ranks may have one
+};
+
+/// The device of this rank. Collective: all ranks; all come to the same verdict. Throws:
+/// RefusedError naming a rank without a device, or two that would share one; DeviceError;
+/// CommError.
+[[nodiscard]] int choose_device(MpiComm& host, const CudaApi& cuda, const DeviceWish& wish);
+
+/// Throws: ConfigError naming the library whose version differs and the rank; DeviceError when the
+/// library loaded is not the one compiled against; CommError. Collective: all ranks.
+void require_same_libraries(MpiComm& host, const DeviceApis& apis);
+
+}  // namespace atelier::comm
