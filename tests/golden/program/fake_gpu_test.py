@@ -7,6 +7,7 @@ from program import FAMILIES, ProgramTest, losses, main, read_stats, wait_until
 
 ANSWER_S = 5  # from a deadline to the end of the job
 STEPS = 12
+PATIENCE = {"comm__patience_seconds": 2, "comm__slow_patience_seconds": 2}  # in steps and while saving
 
 
 class FakeGpu(ProgramTest):
@@ -55,17 +56,17 @@ class FakeGpu(ProgramTest):
 
     def test_a_device_that_stands_still_ends_the_job_by_its_deadline(self):
         start = time.monotonic()
-        done = self.start_on("nccl", "vae", self.folder / "run", 2, "1:stall=5", comm__patience_seconds=2).end()
+        done = self.start_on("nccl", "vae", self.folder / "run", 2, "1:stall=5", **PATIENCE).end()
         self.assert_lost(done, "waited 2", "gradients of")
         self.assertLess(time.monotonic() - start, 2 + ANSWER_S + 5)  # and the start
 
     def test_an_abort_that_hangs_cannot_keep_the_job(self):
-        done = self.start_on("nccl", "ae", self.folder / "run", 2, "abort=hangs,1:stall=5", comm__patience_seconds=2).end()
+        done = self.start_on("nccl", "ae", self.folder / "run", 2, "abort=hangs,1:stall=5", **PATIENCE).end()
         self.assert_lost(done, "ncclCommAbort did not come back either")
 
     def check_signal(self, number):
         run = self.folder / f"run-{number}"
-        job = self.start_on("nccl", "gan", run, 3, train__steps=100000, comm__patience_seconds=2)
+        job = self.start_on("nccl", "gan", run, 3, train__steps=100000, **PATIENCE)
         wait_until(lambda: len(read_stats(run)) > 5, "some steps")
         ranks = sorted(set(job.members()) - {job.pid})
         os.kill(ranks[-1], number)
