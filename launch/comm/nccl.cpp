@@ -80,6 +80,7 @@ class RealNccl final : public NcclApi {
   int comm_destroy(NcclHandle comm) override { return ncclCommDestroy(comm_of(comm)); }
   int comm_abort(NcclHandle comm) override { return ncclCommAbort(comm_of(comm)); }
 
+  // NOLINTBEGIN(readability-function-size): the parameters are those of the C functions
   int all_reduce(const void* in, void* out, std::size_t count, DType dtype, ReduceOp op,
                  NcclHandle comm, CudaStream stream) override {
     return ncclAllReduce(in, out, count, type_of(dtype), op_of(op), comm_of(comm),
@@ -98,6 +99,7 @@ class RealNccl final : public NcclApi {
                 NcclHandle comm, CudaStream stream) override {
     return ncclBroadcast(in, out, count, type_of(dtype), root, comm_of(comm), stream_of(stream));
   }
+  // NOLINTEND(readability-function-size)
   int mem_alloc(void*& memory, std::size_t bytes) override { return ncclMemAlloc(&memory, bytes); }
   int mem_free(void* memory) override { return ncclMemFree(memory); }
 };

@@ -55,6 +55,8 @@ class NcclComm::Impl {
   Impl(const MpiSession& session, std::unique_ptr<MpiComm> host, DeviceApis apis,
        const NcclOptions& options);
   ~Impl();
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   [[nodiscard]] MpiComm& host() { return *host_; }
   [[nodiscard]] bool on_device(ConstBuffer buffer) const;
