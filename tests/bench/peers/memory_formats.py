@@ -2,8 +2,8 @@
 
     peers/bin/python tests/bench/peers/memory_formats.py [--rounds 9]
 
-Prints a Markdown table of how many times as fast channels_last is: the median of the rounds, with the least and the greatest. It is why
-Atelier keeps all weights and images in channels_last and has no switch.
+Prints a Markdown table of how many times as fast channels_last is: the median of the rounds, with the least and the greatest. Atelier
+keeps all weights and images in channels_last.
 """
 
 import argparse
