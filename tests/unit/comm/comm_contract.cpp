@@ -172,7 +172,8 @@ class Placed {
   /// Brings what calls have left there into the bytes.
   void take(Comm& comm) {
     comm.synchronize();
-    if (device_ != nullptr) std::memcpy(bytes_.data(), memory_, bytes_.size());
+    if (device_ == nullptr) return;
+    std::copy_n(static_cast<const std::byte*>(memory_), bytes_.size(), bytes_.begin());
   }
 
  private:
