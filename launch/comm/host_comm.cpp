@@ -19,6 +19,13 @@ void check_memory(ConstBuffer buffer) {
 
 }  // namespace
 
+void check_parts(ConstBuffer whole, ConstBuffer part, int world) {
+  ATELIER_CHECK(whole.dtype == part.dtype, "in and out differ in dtype");
+  ATELIER_CHECK(whole.count == part.count * static_cast<std::size_t>(world),
+                text("the whole has ", whole.count, " elements, a rank's part ", part.count,
+                     ", world is ", world));
+}
+
 std::byte* HostComm::allocate(std::size_t bytes) {
   ATELIER_CHECK(bytes > 0, "an allocation of 0 bytes");
   const std::size_t size = (bytes + kAlign - 1) / kAlign * kAlign;
@@ -74,17 +81,13 @@ void HostComm::start_all_reduce(Buffer data, ReduceOp op, const CallOptions& opt
 
 void HostComm::reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op, const CallOptions& options) {
   check_memory(out);
-  ATELIER_CHECK(in.dtype == out.dtype, "in and out differ in dtype");
-  ATELIER_CHECK(in.count == out.count * static_cast<std::size_t>(world()),
-                text("in has ", in.count, " elements, out ", out.count, ", world is ", world()));
+  check_parts(in, out, world());
   enter(prepare({.kind = CallKind::kReduceScatter, .op = op}, in, out.data, options));
 }
 
 void HostComm::all_gather(ConstBuffer in, Buffer out, const CallOptions& options) {
   check_memory(out);
-  ATELIER_CHECK(in.dtype == out.dtype, "in and out differ in dtype");
-  ATELIER_CHECK(out.count == in.count * static_cast<std::size_t>(world()),
-                text("in has ", in.count, " elements, out ", out.count, ", world is ", world()));
+  check_parts(out, in, world());
   enter(prepare({.kind = CallKind::kAllGather}, in, out.data, options));
 }
 

@@ -20,6 +20,9 @@ namespace atelier::comm {
 /// Deadline of calls that name none, until someone sets another.
 inline constexpr std::chrono::milliseconds kDefaultTimeout{60'000};
 
+/// Throws: InternalError unless `whole` is one `part` for each rank.
+void check_parts(ConstBuffer whole, ConstBuffer part, int world);
+
 class HostComm : public Comm {
  public:
   [[nodiscard]] std::byte* allocate(std::size_t bytes) final;

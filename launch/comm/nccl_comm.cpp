@@ -480,9 +480,7 @@ void NcclComm::synchronize() { impl_->synchronize(); }
 void NcclComm::reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op, const CallOptions& options) {
   ATELIER_CHECK(impl_->on_device(in) == impl_->on_device(out), "in and out lie apart");
   if (!impl_->on_device(in)) return impl_->host().reduce_scatter(in, out, op, options);
-  ATELIER_CHECK(in.dtype == out.dtype, "in and out differ in dtype");
-  ATELIER_CHECK(in.count == out.count * static_cast<std::size_t>(world()),
-                text("in has ", in.count, " elements, out ", out.count, ", world is ", world()));
+  check_parts(in, out, world());
   impl_->enqueue({.kind = CallKind::kReduceScatter, .op = op}, in, options,
                  [&](NcclApi& nccl, NcclHandle comm, CudaStream stream) {
                    return nccl.reduce_scatter(in.data, out.data, out.count, in.dtype, op, comm,
@@ -494,9 +492,7 @@ void NcclComm::reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op, const Cal
 void NcclComm::all_gather(ConstBuffer in, Buffer out, const CallOptions& options) {
   ATELIER_CHECK(impl_->on_device(in) == impl_->on_device(out), "in and out lie apart");
   if (!impl_->on_device(in)) return impl_->host().all_gather(in, out, options);
-  ATELIER_CHECK(in.dtype == out.dtype, "in and out differ in dtype");
-  ATELIER_CHECK(out.count == in.count * static_cast<std::size_t>(world()),
-                text("in has ", in.count, " elements, out ", out.count, ", world is ", world()));
+  check_parts(out, in, world());
   impl_->enqueue({.kind = CallKind::kAllGather}, in, options,
                  [&](NcclApi& nccl, NcclHandle comm, CudaStream stream) {
                    return nccl.all_gather(in.data, out.data, in.count, in.dtype, comm, stream);

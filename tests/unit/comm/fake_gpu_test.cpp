@@ -1,6 +1,9 @@
 // The made-up GPU keeps the rules that the real libraries punish: each is broken here once.
 #include <chrono>
 #include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -90,36 +93,32 @@ TEST(FakeGpu, use_before_the_initialisation_is_complete_is_caught) {
   EXPECT_THAT(early.said(), HasSubstr("before its initialisation was complete"));
 }
 
-TEST(FakeGpu, sizes_and_orders_that_differ_are_caught) {
-  for (const bool other_type : {false, true}) {
-    const comm::NcclId id = new_id();
-    Rank zero(2, id, 0);
-    Rank one(2, id, 1);
-    EXPECT_EQ(zero.sum(8), 0);
-    EXPECT_EQ(other_type ? one.sum(8, DType::kInt64) : one.sum(9), 0);
-
-    EXPECT_EQ(one.state_after(0), 5);
-
-    EXPECT_THAT(one.said(), HasSubstr("made different calls"));
-    EXPECT_EQ(one.apis.nccl->comm_abort(one.handle), 0);
-    EXPECT_EQ(zero.apis.nccl->comm_abort(zero.handle), 0);
-  }
-}
-
-TEST(FakeGpu, an_order_that_differs_is_caught) {
+/// What rank 1 of two hears when rank 0 sums eight floats and it makes another `call`.
+std::string caught(const std::function<int(Rank&)>& call) {
   const comm::NcclId id = new_id();
   Rank zero(2, id, 0);
   Rank one(2, id, 1);
   EXPECT_EQ(zero.sum(8), 0);
-  EXPECT_EQ(one.apis.nccl->broadcast(one.memory, one.memory, 8, DType::kFloat32, 0, one.handle,
-                                     one.stream),
-            0);
-
+  EXPECT_EQ(call(one), 0);
   EXPECT_EQ(one.state_after(0), 5);
+  for (Rank* const rank : {&zero, &one}) {
+    EXPECT_EQ(rank->apis.nccl->comm_abort(rank->handle), 0);
+  }
+  return one.said();
+}
 
-  EXPECT_THAT(one.said(), HasSubstr("broadcast(from rank 0, float32 x 8)"));
-  EXPECT_EQ(one.apis.nccl->comm_abort(one.handle), 0);
-  EXPECT_EQ(zero.apis.nccl->comm_abort(zero.handle), 0);
+TEST(FakeGpu, sizes_and_types_that_differ_are_caught) {
+  EXPECT_THAT(caught([](Rank& one) { return one.sum(9); }), HasSubstr("made different calls"));
+  EXPECT_THAT(caught([](Rank& one) { return one.sum(8, DType::kInt64); }),
+              HasSubstr("made different calls"));
+}
+
+TEST(FakeGpu, an_order_that_differs_is_caught) {
+  EXPECT_THAT(caught([](Rank& one) {
+                return one.apis.nccl->broadcast(one.memory, one.memory, 8, DType::kFloat32, 0,
+                                                one.handle, one.stream);
+              }),
+              HasSubstr("broadcast(from rank 0, float32 x 8)"));
 }
 
 TEST(FakeGpu, memory_freed_while_a_call_uses_it_is_caught) {
