@@ -1,6 +1,9 @@
 #include "launch/comm/comm.h"
 
+#include <cstring>
+
 #include "launch/base/error.h"
+#include "launch/base/text.h"
 
 namespace atelier::comm {
 
@@ -33,6 +36,21 @@ std::string_view name_of(DType dtype) {
       return "uint8";
   }
   fail_check("dtype", "unknown dtype");
+}
+
+void check_copy(ConstBuffer from, ConstBuffer to) {
+  ATELIER_CHECK(from.dtype == to.dtype && from.count == to.count,
+                text("a copy of ", name_of(from.dtype), " x ", from.count, " into ",
+                     name_of(to.dtype), " x ", to.count));
+  ATELIER_CHECK((from.data != nullptr && to.data != nullptr) || from.count == 0, "null data");
+}
+
+void Comm::copy(ConstBuffer from, Buffer to, const CallOptions&) {
+  check_copy(from, to);
+  ATELIER_CHECK(from.place == Place::kHost && to.place == Place::kHost,
+                "this communicator moves host memory only");
+  finish_started();
+  if (from.count > 0) std::memcpy(to.data, from.data, from.bytes());
 }
 
 }  // namespace atelier::comm

@@ -51,6 +51,9 @@ struct CallOptions {
   std::string_view label = {};           ///< what is moved, for reports: "gradients of G, bucket 3"
 };
 
+/// Throws: InternalError unless one can be copied into the other.
+void check_copy(ConstBuffer from, ConstBuffer to);
+
 class FlightRecorder;
 
 class Comm {
@@ -88,6 +91,12 @@ class Comm {
   /// Waits until the host can read the results of all calls; on devices calls return before.
   /// Throws: CommError.
   virtual void synchronize() { finish_started(); }
+
+  /// Copies between memory of the host and memory of allocate(), either way, or within one of them,
+  /// and returns when it is done. It comes after the calls so far and what `options.stream` holds,
+  /// and is no call that others count. Local, but it may wait for calls on other ranks.
+  /// Throws: CommError, DeviceError.
+  virtual void copy(ConstBuffer from, Buffer to, const CallOptions& options = {});
 
   /// Reduces `in` (world × out.count elements) and leaves the rank-th part in `out`.
   /// Collective: all ranks. Throws: CommError.

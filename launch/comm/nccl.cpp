@@ -148,6 +148,13 @@ class RealCuda final : public CudaApi {
   int memset_async(void* memory, int value, std::size_t bytes, CudaStream stream) override {
     return cudaMemsetAsync(memory, value, bytes, stream_of(stream));
   }
+  int memcpy_async(void* to, const void* from, std::size_t bytes, CudaStream stream) override {
+    return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream_of(stream));
+  }
+  int host_alloc(void*& memory, std::size_t bytes) override {
+    return cudaHostAlloc(&memory, bytes, cudaHostAllocDefault);
+  }
+  int host_free(void* memory) override { return cudaFreeHost(memory); }
 };
 
 }  // namespace

@@ -81,6 +81,13 @@ class CudaApi {
   [[nodiscard]] virtual int event_destroy(CudaEvent event) = 0;
   [[nodiscard]] virtual int memset_async(void* memory, int value, std::size_t bytes,
                                          CudaStream stream) = 0;
+  /// Either may lie on the host or on a device; does not hold the caller up where those on the host
+  /// are of host_alloc.
+  [[nodiscard]] virtual int memcpy_async(void* to, const void* from, std::size_t bytes,
+                                         CudaStream stream) = 0;
+  /// Page-locked memory.
+  [[nodiscard]] virtual int host_alloc(void*& memory, std::size_t bytes) = 0;
+  [[nodiscard]] virtual int host_free(void* memory) = 0;
 };
 
 struct DeviceApis {

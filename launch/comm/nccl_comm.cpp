@@ -15,6 +15,7 @@
 
 #include "launch/base/error.h"
 #include "launch/base/text.h"
+#include "launch/comm/device_copy.h"
 #include "launch/comm/flight_recorder.h"
 #include "launch/comm/in_flight.h"
 #include "launch/comm/nccl_checks.h"
@@ -69,6 +70,7 @@ class NcclComm::Impl {
   void finish_started();
   void synchronize();
   std::byte* allocate(std::size_t bytes);
+  void copy(ConstBuffer from, Buffer to, const CallOptions& options);
   void close();
   [[noreturn]] void abort(std::string_view reason, int exit_code);
 
@@ -98,12 +100,20 @@ class NcclComm::Impl {
   void stop_watching();
   /// Looks until `done`; false when the deadline passes first.
   [[nodiscard]] bool poll(const std::function<bool()>& done, Clock::time_point deadline);
+  struct Limit {
+    milliseconds timeout;
+    Clock::time_point end;
+  };
+  [[nodiscard]] Limit limit_of(const CallOptions& options) const;
+  /// Waits for an event of this device alone; what it stands for is told when the limit is passed.
+  void wait_for(CudaEvent event, const Limit& limit, std::string_view what);
 
   std::unique_ptr<MpiComm> host_;
   DeviceApis apis_;
   CudaStream stream_ = nullptr;
   CudaEvent caller_ = nullptr;  ///< what the caller's stream holds so far
   std::unique_ptr<InFlight> in_flight_;
+  std::unique_ptr<DeviceCopy> copy_;
   NcclLink link_;
   std::unique_ptr<RollCall> roll_call_;
   std::vector<Region> regions_;
@@ -145,6 +155,7 @@ NcclComm::Impl::Impl(const MpiSession& session, std::unique_ptr<MpiComm> host, D
   check_cuda(*apis_.cuda, apis_.cuda->stream_create(stream_), "cudaStreamCreateWithPriority");
   check_cuda(*apis_.cuda, apis_.cuda->event_create(caller_), "cudaEventCreateWithFlags");
   in_flight_ = std::make_unique<InFlight>(apis_.cuda);
+  copy_ = std::make_unique<DeviceCopy>(apis_.cuda);
   roll_call_ = std::make_unique<RollCall>(MPI_COMM_WORLD);
   watcher_ = std::thread([this] { watch(); });
   try {
@@ -239,8 +250,7 @@ void NcclComm::Impl::enqueue(CallRecord call, ConstBuffer in, const CallOptions&
   CudaApi& cuda = *apis_.cuda;
   check_cuda(cuda, cuda.event_record(caller_, options.stream), "cudaEventRecord");
   check_cuda(cuda, cuda.stream_wait_event(stream_, caller_), "cudaStreamWaitEvent");
-  const milliseconds timeout =
-      options.timeout.count() > 0 ? options.timeout : host_->default_timeout();
+  const milliseconds timeout = limit_of(options).timeout;
   try {
     const auto start = [&](NcclHandle comm) { return launch(*apis_.nccl, comm, stream_); };
     if (link_.launch(start, "the call", timeout)) {
@@ -280,6 +290,18 @@ bool NcclComm::Impl::poll(const std::function<bool()>& done, Clock::time_point d
   return true;
 }
 
+void NcclComm::Impl::wait_for(CudaEvent event, const Limit& limit, std::string_view what) {
+  const auto passed = [&] {
+    const int state = apis_.cuda->event_query(event);
+    if (state != kCudaNotReady) check_cuda(*apis_.cuda, state, "cudaEventQuery");
+    return state == 0;
+  };
+  if (poll(passed, limit.end)) return;
+  throw DeviceError(text("Device ", device_, " of rank ", host_->rank(), " did not ", what,
+                         " within ", human(limit.timeout), "."),
+                    kDeviceStep);
+}
+
 void NcclComm::Impl::synchronize() {
   finish_started();
   // Each call has its own deadline, which look() holds.
@@ -303,17 +325,26 @@ std::byte* NcclComm::Impl::allocate(std::size_t bytes) {
   CudaApi& cuda = *apis_.cuda;
   check_cuda(cuda, cuda.memset_async(memory, 0, size, stream_), "cudaMemsetAsync");
   check_cuda(cuda, cuda.event_record(caller_, stream_), "cudaEventRecord");
-  const auto zeroed = [&] {
-    const int state = cuda.event_query(caller_);
-    if (state != kCudaNotReady) check_cuda(cuda, state, "cudaEventQuery");
-    return state == 0;
-  };
-  if (!poll(zeroed, Clock::now() + host_->default_timeout())) {
-    throw DeviceError(text("Device ", device_, " of rank ", host_->rank(), " did not zero ",
-                           human_bytes(size), " within ", human(host_->default_timeout()), "."),
-                      kDeviceStep);
-  }
+  wait_for(caller_, limit_of({}), text("zero ", human_bytes(size)));
   return static_cast<std::byte*>(memory);
+}
+
+void NcclComm::Impl::copy(ConstBuffer from, Buffer to, const CallOptions& options) {
+  check_copy(from, to);
+  synchronize();  // what stands behind a peer would hold the copy up for as long
+  const Limit limit = limit_of(options);
+  check_cuda(*apis_.cuda, apis_.cuda->event_record(caller_, options.stream), "cudaEventRecord");
+  wait_for(caller_, limit, "end what its stream held before a copy");
+  const std::string what = text("copy ", human_bytes(to.bytes()));
+  copy_->copy({.memory = const_cast<void*>(from.data), .on_device = on_device(from)},
+              {.memory = to.data, .on_device = on_device(to)}, to.bytes(),
+              [&](CudaEvent event) { wait_for(event, limit, what); });
+}
+
+NcclComm::Impl::Limit NcclComm::Impl::limit_of(const CallOptions& options) const {
+  const milliseconds timeout =
+      options.timeout.count() > 0 ? options.timeout : host_->default_timeout();
+  return {.timeout = timeout, .end = Clock::now() + timeout};
 }
 
 void NcclComm::Impl::look(Who who) {
@@ -427,6 +458,7 @@ void NcclComm::Impl::close() {
   for (const Region& region : regions_) static_cast<void>(apis_.nccl->mem_free(region.begin));
   regions_.clear();
   in_flight_.reset();
+  copy_->close();
   check_cuda(*apis_.cuda, apis_.cuda->event_destroy(caller_), "cudaEventDestroy");
   check_cuda(*apis_.cuda, apis_.cuda->stream_destroy(stream_), "cudaStreamDestroy");
   host_->close();
@@ -472,6 +504,10 @@ void NcclComm::all_reduce(Buffer data, ReduceOp op, const CallOptions& options) 
   if (!impl_->on_device(data)) return impl_->host().all_reduce(data, op, options);
   start_all_reduce(data, op, options);
   finish_started();
+}
+
+void NcclComm::copy(ConstBuffer from, Buffer to, const CallOptions& options) {
+  impl_->copy(from, to, options);
 }
 
 void NcclComm::finish_started() { impl_->finish_started(); }

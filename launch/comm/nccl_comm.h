@@ -45,6 +45,7 @@ class NcclComm final : public Comm {
   void start_all_reduce(Buffer data, ReduceOp op, const CallOptions& options = {}) override;
   void finish_started() override;
   void synchronize() override;
+  void copy(ConstBuffer from, Buffer to, const CallOptions& options = {}) override;
   void reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op,
                       const CallOptions& options = {}) override;
   void all_gather(ConstBuffer in, Buffer out, const CallOptions& options = {}) override;

@@ -2,6 +2,7 @@
 // each ends in an error that names the rank, within its deadline.
 #include "launch/comm/nccl_comm.h"
 
+#include <array>
 #include <chrono>
 #include <exception>
 
@@ -195,6 +196,32 @@ TEST(NcclCall, a_device_that_stands_still_is_told_by_the_deadline) {
   EXPECT_THAT(trouble.error, HasSubstr("\"gradients\"")) << trouble.error;
   EXPECT_GE(trouble.took, milliseconds(300));
   EXPECT_LT(trouble.took, milliseconds(5300));
+}
+
+TEST(NcclCopy, that_does_not_end_is_told_by_its_deadline_and_leaves_the_caller_s_memory) {
+  MpiComm agree(tests::mpi_session(), {});
+  const int rank = agree.rank();
+  const DeviceApis apis = tests::make_fake_gpu(tests::parse_faults("0:copy=never", rank));
+  {
+    const auto comm = make(apis, {});
+    const Buffer there{comm->allocate(64), 16, DType::kFloat32, Place::kCuda};
+    std::array<float, 16> here{};
+    const auto start = std::chrono::steady_clock::now();
+    std::string said;
+    try {
+      comm->copy(there, {here.data(), 16, DType::kFloat32}, {.timeout = milliseconds(200)});
+    } catch (const DeviceError& error) {
+      said = error.what();
+    }
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+    if (rank == 0) {
+      EXPECT_THAT(said, HasSubstr("Device 0 of rank 0 did not copy 64 bytes within 0.2 s."));
+    } else {
+      EXPECT_EQ(said, "");
+    }
+    agree.barrier();
+  }
+  agree.close();
 }
 
 TEST(NcclCall, a_device_that_fails_is_told_with_its_error) {

@@ -202,9 +202,46 @@ int FakeCuda::event_query(comm::CudaEvent event) {
 
 int FakeCuda::memset_async(void* memory, int value, std::size_t bytes, comm::CudaStream stream) {
   if (!memory_->holds(memory, bytes)) return kInvalidValue;
-  static_cast<FakeStream*>(stream)->enqueue(
-      [=](const std::atomic<bool>&) { std::memset(memory, value, bytes); });
+  memory_->begin_use(memory);
+  static_cast<FakeStream*>(stream)->enqueue([=, device = memory_](const std::atomic<bool>&) {
+    std::memset(memory, value, bytes);
+    device->end_use(memory);
+  });
   return 0;
+}
+
+bool FakeCuda::may_copy(const void* memory, std::size_t bytes) {
+  if (memory_->holds(memory, bytes)) return true;
+  const std::scoped_lock lock(mutex_);
+  const auto found = page_locked_.find(memory);
+  return found != page_locked_.end() && bytes <= found->second.size();
+}
+
+int FakeCuda::memcpy_async(void* to, const void* from, std::size_t bytes, comm::CudaStream stream) {
+  if (!may_copy(to, bytes) || !may_copy(from, bytes)) return kInvalidValue;
+  memory_->begin_use(to);
+  memory_->begin_use(from);
+  static_cast<FakeStream*>(stream)->enqueue(
+      [=, device = memory_, never = faults_.copy_never](const std::atomic<bool>& stopping) {
+        if (never) return wait_for(std::atomic<bool>(false), stopping);
+        std::memcpy(to, from, bytes);
+        device->end_use(from);
+        device->end_use(to);
+      });
+  return 0;
+}
+
+int FakeCuda::host_alloc(void*& memory, std::size_t bytes) {
+  std::vector<std::byte> block(bytes);
+  memory = block.data();
+  const std::scoped_lock lock(mutex_);
+  page_locked_[memory] = std::move(block);
+  return 0;
+}
+
+int FakeCuda::host_free(void* memory) {
+  const std::scoped_lock lock(mutex_);
+  return page_locked_.erase(memory) == 1 ? 0 : kInvalidValue;
 }
 
 }  // namespace atelier::tests

@@ -82,6 +82,10 @@ class FakeCuda final : public comm::CudaApi {
   int event_query(comm::CudaEvent event) override;
   int event_destroy(comm::CudaEvent event) override;
   int memset_async(void* memory, int value, std::size_t bytes, comm::CudaStream stream) override;
+  /// Refuses memory of the host that is not page-locked: the real one would hold the caller up.
+  int memcpy_async(void* to, const void* from, std::size_t bytes, comm::CudaStream stream) override;
+  int host_alloc(void*& memory, std::size_t bytes) override;
+  int host_free(void* memory) override;
 
  private:
   using Mark = std::shared_ptr<std::atomic<bool>>;
@@ -89,9 +93,12 @@ class FakeCuda final : public comm::CudaApi {
     std::mutex mutex;
     Mark mark = std::make_shared<std::atomic<bool>>(true);
   };
+  [[nodiscard]] bool may_copy(const void* memory, std::size_t bytes);
+
   Faults faults_;
   std::shared_ptr<FakeMemory> memory_;
   std::mutex mutex_;
+  std::map<const void*, std::vector<std::byte>> page_locked_;
   std::vector<std::unique_ptr<FakeStream>> streams_;
 };
 

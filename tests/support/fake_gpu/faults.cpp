@@ -11,6 +11,7 @@ bool set(Faults& faults, std::string_view name, std::string_view value) {
   const auto number = [&] { return std::atoll(std::string(value).c_str()); };
   if (name == "init" && value == "never") return faults.init_never = true;
   if (name == "init" && value == "fails") return faults.init_fails = true;
+  if (name == "copy" && value == "never") return faults.copy_never = true;
   if (name == "abort" && value == "hangs") return faults.abort_hangs = true;
   if (name == "bus" && value == "one") return faults.one_bus = true;
   if (name == "async_error") return (faults.async_error = number()) > 0;

@@ -13,6 +13,7 @@ struct Faults {
   std::int64_t async_error = 0;   ///< async_error=N: NCCL meets an error in its N-th call
   std::int64_t stall = 0;         ///< stall=N: its N-th call never ends on this device
   std::int64_t device_error = 0;  ///< device_error=N: the device fails in its N-th call
+  bool copy_never = false;        ///< copy=never: copies between host and device never end
   bool abort_hangs = false;       ///< abort=hangs
   std::int64_t delay_us = 0;      ///< delay_us=N: before each call runs
   int devices = 8;                ///< devices=N

@@ -448,6 +448,39 @@ TEST_P(CommContract, broadcast_copies_from_every_root) {
   });
 }
 
+TEST_P(CommContract, copies_reach_allocated_memory_and_come_after_the_calls_so_far) {
+  run([](Comm& comm, Comm&) {
+    for (const std::size_t count : {std::size_t{0}, std::size_t{1}, std::size_t{1000}, kLongest}) {
+      const std::size_t bytes = count * sizeof(float);
+      const Buffer there{comm.allocate(bytes + 1), count, DType::kFloat32, comm.place()};
+      const std::vector<Bytes> inputs = all_inputs(comm.world(), count, DType::kFloat32);
+      const Bytes& mine = inputs[static_cast<std::size_t>(comm.rank())];
+      Bytes back(bytes);
+      const std::uint64_t before = comm.sequence();
+      comm.copy({mine.data(), count, DType::kFloat32}, there);
+      comm.copy(there, {back.data(), count, DType::kFloat32});
+      EXPECT_TRUE(back == mine) << count;
+      EXPECT_EQ(comm.sequence(), before) << "a copy is no call";
+
+      comm.start_all_reduce(there, ReduceOp::kSum);
+      comm.copy(there, {back.data(), count, DType::kFloat32}, {.label = "sums"});
+
+      EXPECT_TRUE(back == reference(inputs, DType::kFloat32, ReduceOp::kSum)) << count;
+    }
+  });
+}
+
+TEST_P(CommContract, copies_between_unlike_buffers_are_refused) {
+  run([](Comm& comm, Comm&) {
+    std::array<float, 2> memory{};
+    const Buffer one{memory.data(), 1, DType::kFloat32};
+
+    EXPECT_THROW(comm.copy(one, {memory.data() + 1, 0, DType::kFloat32}), InternalError);
+    EXPECT_THROW(comm.copy(one, {memory.data() + 1, 1, DType::kUInt8}), InternalError);
+    EXPECT_THROW(comm.copy(one, {nullptr, 1, DType::kFloat32}), InternalError);
+  });
+}
+
 TEST_P(CommContract, min_and_max_keep_a_nan) {
   run([this](Comm& comm, Comm&) {
     for (const ReduceOp op : {ReduceOp::kMin, ReduceOp::kMax}) {

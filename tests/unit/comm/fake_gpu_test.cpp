@@ -149,6 +149,22 @@ TEST(FakeGpu, memory_of_the_host_is_caught) {
   EXPECT_THAT(alone.said(), HasSubstr("not memory of the device"));
 }
 
+TEST(FakeGpu, copies_that_would_hold_the_caller_up_are_caught) {
+  Rank alone(1, new_id(), 0);
+  comm::CudaApi& cuda = *alone.apis.cuda;
+  void* locked = nullptr;
+  ASSERT_EQ(cuda.host_alloc(locked, 16), 0);
+  float value = 0;
+
+  EXPECT_EQ(cuda.memcpy_async(alone.memory, &value, sizeof value, alone.stream), 1);
+  EXPECT_EQ(cuda.memcpy_async(&value, alone.memory, sizeof value, alone.stream), 1);
+  EXPECT_EQ(cuda.memcpy_async(alone.memory, locked, 17, alone.stream), 1) << "17 of 16 bytes";
+  EXPECT_EQ(cuda.memcpy_async(alone.memory, locked, 16, alone.stream), 0);
+  EXPECT_EQ(cuda.stream_destroy(alone.stream), 0);
+  EXPECT_EQ(cuda.host_free(locked), 0);
+  EXPECT_EQ(cuda.host_free(locked), 1);
+}
+
 TEST(FakeGpu, calls_after_an_abort_are_caught_and_peers_are_told) {
   const comm::NcclId id = new_id();
   Rank zero(2, id, 0);
