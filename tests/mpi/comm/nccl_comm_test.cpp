@@ -10,9 +10,11 @@
 
 #include "launch/base/error.h"
 #include "launch/base/text.h"
+#include "launch/comm/self_test.h"
 #include "tests/support/fake_gpu/fake_nccl.h"
 #include "tests/support/mpi_main.h"
 #include "tests/unit/comm/comm_contract.h"
+#include "tests/unit/comm/corrupting_comm.h"
 
 namespace atelier::comm {
 namespace {
@@ -196,6 +198,23 @@ TEST(NcclCall, a_device_that_stands_still_is_told_by_the_deadline) {
   EXPECT_THAT(trouble.error, HasSubstr("\"gradients\"")) << trouble.error;
   EXPECT_GE(trouble.took, milliseconds(300));
   EXPECT_LT(trouble.took, milliseconds(5300));
+}
+
+TEST(NcclSelfTest, sums_on_the_device_and_notices_there_what_is_wrong) {
+  MpiComm agree(tests::mpi_session(), {});
+  const int last = agree.world() - 1;
+  const auto comm = make(tests::make_fake_gpu({}), {});
+  CorruptingComm sound(*comm, -1);
+  CorruptingComm broken(*comm, last);
+
+  EXPECT_GT(self_test(sound).bytes_per_second, 0);
+  EXPECT_EQ(sound.device_sums(), 4 * 5);
+  EXPECT_THAT([&] { static_cast<void>(self_test(broken)); },
+              testing::ThrowsMessage<DeviceError>(HasSubstr(
+                  text("Rank ", last, " of ", last + 1, " could not sum 4099 known values"))));
+
+  comm->close();
+  agree.close();
 }
 
 TEST(NcclCopy, that_does_not_end_is_told_by_its_deadline_and_leaves_the_caller_s_memory) {
