@@ -109,6 +109,7 @@ class RealCuda final : public CudaApi {
   int get_device_count(int& count) const override { return cudaGetDeviceCount(&count); }
   int get_runtime_version(int& version) const override { return cudaRuntimeGetVersion(&version); }
   int get_driver_version(int& version) const override { return cudaDriverGetVersion(&version); }
+  int header_version() const override { return CUDART_VERSION; }
   std::string error_text(int code) const override {
     return cudaGetErrorString(static_cast<cudaError_t>(code));
   }
@@ -119,6 +120,26 @@ class RealCuda final : public CudaApi {
     const int code = cudaDeviceGetPCIBusId(text.data(), static_cast<int>(text.size()), device);
     id = text.data();
     return code;
+  }
+  int get_device_properties(int device, DeviceProperties& properties) const override {
+    cudaDeviceProp found{};
+    const int code = cudaGetDeviceProperties(&found, device);
+    if (code != 0) return code;
+    found.name[sizeof(found.name) - 1] = '\0';
+    properties = {.name = found.name,
+                  .major = found.major,
+                  .minor = found.minor,
+                  .total_bytes = found.totalGlobalMem};
+    return code;
+  }
+  int can_access_peer(bool& can, int device, int peer) const override {
+    int answer = 0;
+    const int code = cudaDeviceCanAccessPeer(&answer, device, peer);
+    can = code == 0 && answer == 1;
+    return code;
+  }
+  int mem_get_info(std::size_t& free, std::size_t& total) const override {
+    return cudaMemGetInfo(&free, &total);
   }
   int stream_create(CudaStream& stream) override {
     int least = 0;

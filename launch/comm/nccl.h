@@ -56,12 +56,20 @@ class NcclApi {
   [[nodiscard]] virtual int mem_free(void* memory) = 0;
 };
 
+struct DeviceProperties {
+  std::string name = {};
+  int major = 0;  ///< compute capability
+  int minor = 0;
+  std::size_t total_bytes = 0;
+};
+
 class CudaApi {
  public:
   virtual ~CudaApi() = default;
   [[nodiscard]] virtual int get_device_count(int& count) const = 0;
   [[nodiscard]] virtual int get_runtime_version(int& version) const = 0;
   [[nodiscard]] virtual int get_driver_version(int& version) const = 0;
+  [[nodiscard]] virtual int header_version() const = 0;  ///< CUDART_VERSION it was compiled with
   [[nodiscard]] virtual std::string error_text(int code) const = 0;
   /// Whether programs may read and write the device's memory as their own.
   [[nodiscard]] virtual bool host_can_touch() const { return false; }
@@ -69,6 +77,12 @@ class CudaApi {
   [[nodiscard]] virtual int set_device(int device) = 0;
   /// "0000:17:00.0"
   [[nodiscard]] virtual int get_bus_id(int device, std::string& id) const = 0;
+  [[nodiscard]] virtual int get_device_properties(int device,
+                                                  DeviceProperties& properties) const = 0;
+  /// Whether `device` can read and write the memory of `peer` directly.
+  [[nodiscard]] virtual int can_access_peer(bool& can, int device, int peer) const = 0;
+  /// Of the device that was set.
+  [[nodiscard]] virtual int mem_get_info(std::size_t& free, std::size_t& total) const = 0;
   /// Of the highest priority, not waiting for the default stream.
   [[nodiscard]] virtual int stream_create(CudaStream& stream) = 0;
   [[nodiscard]] virtual int stream_destroy(CudaStream stream) = 0;

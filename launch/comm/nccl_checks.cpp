@@ -36,6 +36,8 @@ std::string cuda_version(const CudaApi& cuda) {
   return cuda_dotted(version);
 }
 
+std::string cuda_built_version(const CudaApi& cuda) { return cuda_dotted(cuda.header_version()); }
+
 std::string driver_version(const CudaApi& cuda) {
   int version = 0;
   check_cuda(cuda, cuda.get_driver_version(version), "cudaDriverGetVersion");

@@ -14,7 +14,9 @@ namespace atelier::comm {
 
 /// "13.0". Throws: DeviceError.
 [[nodiscard]] std::string cuda_version(const CudaApi& cuda);
-/// Highest CUDA version that the driver serves. Throws: DeviceError.
+/// That the program was compiled with.
+[[nodiscard]] std::string cuda_built_version(const CudaApi& cuda);
+/// Highest CUDA version that the driver serves; "0.0" without a driver. Throws: DeviceError.
 [[nodiscard]] std::string driver_version(const CudaApi& cuda);
 
 /// Devices this process may use. Throws: DeviceError with CUDA's reason when there are none.

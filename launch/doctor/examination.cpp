@@ -35,7 +35,7 @@ RankFacts look_around(const comm::Comm& comm, const ExaminationOptions& options)
                   .build = options.build,
                   .processor = probe_processor(),
                   .memory = probe_memory(),
-                  .gpu = probe_gpus(),
+                  .gpu = probe_gpus({.local_rank = comm.local_rank(), .alone = comm.world() == 1}),
                   .port = probe_port(options.port + comm.local_rank())};
   if (options.data) facts.folders.push_back(probe_data_folder(*options.data, measure));
   if (options.run) facts.folders.push_back(probe_run_folder(*options.run, measure));

@@ -15,7 +15,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CpuDescription, model, lists_features, featur
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProcessorFacts, cpu, cores, reachable, group_cores)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MemoryFacts, total_bytes, available_bytes, group_limit_bytes,
                                    has_shared, shared_total_bytes, shared_free_bytes)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GpuFacts, built_with_cuda, driver, cuda, nccl, devices, fault)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DeviceFacts, index, bus_id, name, capability, total_bytes,
+                                   free_bytes, free_known, peers, fault)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GpuFacts, built_with_cuda, driver, driver_cuda, cuda, cuda_built,
+                                   nccl, devices, fault, device, each, fabrics)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PortFacts, port, fault)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FolderFacts, role, path, fault, kind, free_bytes, read_bytes,
                                    read_seconds, written_bytes, write_seconds)

@@ -18,18 +18,6 @@ using Ranks = std::vector<int>;
 
 const RankFacts& at(JobFacts job, int rank) { return job[static_cast<std::size_t>(rank)]; }
 
-// The ranks of each host, in the order of their lowest ranks.
-std::vector<Ranks> hosts_of(JobFacts job) {
-  std::vector<Ranks> hosts;
-  std::map<std::string, std::size_t> known;
-  for (std::size_t rank = 0; rank < job.size(); ++rank) {
-    const auto [place, is_new] = known.emplace(job[rank].machine, hosts.size());
-    if (is_new) hosts.emplace_back();
-    hosts[place->second].push_back(static_cast<int>(rank));
-  }
-  return hosts;
-}
-
 // The cores that the ranks of one host may use.
 struct HostCores {
   Ranks ranks = {};
@@ -139,6 +127,17 @@ std::string named(JobFacts job, int rank) {
 }
 
 }  // namespace
+
+std::vector<Ranks> hosts_of(JobFacts job) {
+  std::vector<Ranks> hosts;
+  std::map<std::string, std::size_t> known;
+  for (std::size_t rank = 0; rank < job.size(); ++rank) {
+    const auto [place, is_new] = known.emplace(job[rank].machine, hosts.size());
+    if (is_new) hosts.emplace_back();
+    hosts[place->second].push_back(static_cast<int>(rank));
+  }
+  return hosts;
+}
 
 std::vector<Finding> judge_cores(JobFacts job) {
   std::vector<Finding> each(job.size());

@@ -40,25 +40,6 @@ Finding torch_of(const RankFacts& rank) {
   return finding;
 }
 
-Finding gpu_of(const RankFacts& rank) {
-  const GpuFacts& gpu = rank.gpu;
-  Finding finding{.topic = "GPU"};
-  const std::string libraries =
-      gpu.nccl.empty() ? "" : text("CUDA ", gpu.cuda, ", NCCL ", gpu.nccl);
-  if (gpu.fault.empty()) {
-    finding.found = text(counted(static_cast<std::size_t>(gpu.devices), "device"), ", driver ",
-                         gpu.driver, ", ", libraries, "; this job sums with ", rank.backend);
-  } else if (gpu.driver.empty()) {
-    finding.found = "CPUs only: no NVIDIA driver is loaded";
-    finding.found += gpu.built_with_cuda ? text(". ", gpu.fault) : ", and the build has no CUDA";
-  } else {
-    finding.status = Status::kWarning;
-    finding.found = text("CPUs only, although driver ", gpu.driver, " is loaded: ", gpu.fault);
-    finding.advice = "Until this is mended, training uses the CPUs.";
-  }
-  return finding;
-}
-
 std::string meaning_of(const CpuDescription& cpu) {
   if (!cpu.lists_features) return "no list of its instructions";
   if (cpu.has("amx_tile") && cpu.has("amx_bf16")) return "train.precision = bf16 runs on AMX";
@@ -80,6 +61,16 @@ Finding cpu_of(const RankFacts& rank) {
   return finding;
 }
 
+const char* advice_on_speed(const RankFacts& rank) {
+  if (rank.backend == "nccl") {
+    return "See what is said of GPU peers and NCCL; NCCL_DEBUG=INFO prints the network it takes, "
+           "NCCL_SOCKET_IFNAME and NCCL_IB_HCA choose it.";
+  }
+  if (rank.hosts == 1) return "Give each rank a core of its own that nothing else uses.";
+  return "Give each rank a core of its own, and MPI the fast network (see mpirun's --mca "
+         "btl_tcp_if_include); `atelier bench comm` measures more.";
+}
+
 }  // namespace
 
 std::vector<Finding> judge_program(JobFacts job) {
@@ -93,8 +84,6 @@ std::vector<Finding> judge_program(JobFacts job) {
 }
 
 std::vector<Finding> judge_torch(JobFacts job) { return merged(job, torch_of); }
-
-std::vector<Finding> judge_gpus(JobFacts job) { return merged(job, gpu_of); }
 
 std::vector<Finding> judge_cpu(JobFacts job) {
   std::vector<Finding> findings = merged(job, cpu_of);
@@ -120,7 +109,7 @@ std::vector<Finding> judge_job(JobFacts job) {
                        job.front().backend);
   if (job.size() == 1) {
     finding.advice = "`mpirun -n N atelier doctor` examines a whole job.";
-  } else {
+  } else if (job.front().backend != "nccl") {  // judge_transport tells of that
     finding.found += ": shared memory";
     if (hosts > 1) finding.found += " within a host, MPI messages between hosts";
   }
@@ -149,11 +138,7 @@ std::vector<Finding> judge_sums(JobFacts job) {
   if (latency > kLongLatencySeconds || speed < kSlowSumBytesPerSecond) {
     finding.status = Status::kWarning;
     finding.found += ": slow";
-    finding.advice =
-        job.front().hosts == 1
-            ? "Give each rank a core of its own that nothing else uses."
-            : "Give each rank a core of its own, and MPI the fast network (see "
-              "mpirun's --mca btl_tcp_if_include); `atelier bench comm` measures more.";
+    finding.advice = advice_on_speed(job.front());
   }
   return {finding};
 }
@@ -213,8 +198,9 @@ std::vector<Finding> judge_ports(JobFacts job) {
 std::vector<Finding> judge(JobFacts job) {
   std::vector<Finding> all;
   for (const auto& judge_topic :
-       {judge_program, judge_job, judge_cores, judge_cpu, judge_torch, judge_gpus, judge_memory,
-        judge_shared_memory, judge_sums, judge_clocks, judge_ports, judge_folders}) {
+       {judge_program, judge_job, judge_cores, judge_cpu, judge_torch, judge_gpus, judge_devices,
+        judge_gpu_ranks, judge_peers, judge_transport, judge_memory, judge_shared_memory,
+        judge_sums, judge_clocks, judge_ports, judge_folders}) {
     const std::vector<Finding> findings = judge_topic(job);
     all.insert(all.end(), findings.begin(), findings.end());
   }

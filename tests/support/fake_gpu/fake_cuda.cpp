@@ -9,9 +9,12 @@ namespace atelier::tests {
 namespace {
 
 constexpr int kInvalidValue = 1;
+constexpr int kDevicesUnavailable = 46;
 constexpr int kNoDevice = 100;
 constexpr int kInvalidDevice = 101;
 constexpr int kIllegalAddress = 700;
+constexpr std::size_t kDeviceBytes = std::size_t{80} << 30U;
+constexpr std::size_t kFullBytes = std::size_t{64} << 20U;  // what is left of a full device
 constexpr std::align_val_t kAlign{4096};
 constexpr std::chrono::microseconds kNap{20};
 
@@ -115,7 +118,7 @@ int FakeCuda::get_device_count(int& count) const {
   return faults_.devices > 0 ? 0 : kNoDevice;
 }
 int FakeCuda::get_runtime_version(int& version) const {
-  version = 13000;
+  version = faults_.runtime;
   return 0;
 }
 int FakeCuda::get_driver_version(int& version) const {
@@ -130,14 +133,40 @@ std::string FakeCuda::error_text(int code) const {
       return "no CUDA-capable device is detected";
     case kInvalidDevice:
       return "invalid device ordinal";
+    case kDevicesUnavailable:
+      return "CUDA-capable device(s) is/are busy or unavailable";
     default:
       return "an illegal memory access was encountered";
   }
 }
-int FakeCuda::set_device(int device) { return device < faults_.devices ? 0 : kInvalidDevice; }
+int FakeCuda::set_device(int device) {
+  if (faults_.device_busy) return kDevicesUnavailable;
+  return device < faults_.devices ? 0 : kInvalidDevice;
+}
 int FakeCuda::get_bus_id(int device, std::string& id) const {
   if (device >= faults_.devices) return kInvalidDevice;
   id = "0000:" + std::to_string(10 + (faults_.one_bus ? 0 : device)) + ":00.0";
+  return 0;
+}
+
+int FakeCuda::get_device_properties(int device, comm::DeviceProperties& properties) const {
+  if (device >= faults_.devices) return kInvalidDevice;
+  properties = {.name = faults_.name,
+                .major = faults_.capability / 10,
+                .minor = faults_.capability % 10,
+                .total_bytes = kDeviceBytes};
+  return 0;
+}
+
+int FakeCuda::can_access_peer(bool& can, int device, int peer) const {
+  if (device >= faults_.devices || peer >= faults_.devices) return kInvalidDevice;
+  can = device != peer && !faults_.no_peers;
+  return 0;
+}
+
+int FakeCuda::mem_get_info(std::size_t& free, std::size_t& total) const {
+  total = kDeviceBytes;
+  free = faults_.memory_full ? kFullBytes : kDeviceBytes - (std::size_t{1} << 30U);
   return 0;
 }
 

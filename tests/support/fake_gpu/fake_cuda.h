@@ -70,10 +70,14 @@ class FakeCuda final : public comm::CudaApi {
   int get_device_count(int& count) const override;
   int get_runtime_version(int& version) const override;
   int get_driver_version(int& version) const override;
+  int header_version() const override { return 13000; }
   std::string error_text(int code) const override;
   bool host_can_touch() const override { return true; }
   int set_device(int device) override;
   int get_bus_id(int device, std::string& id) const override;
+  int get_device_properties(int device, comm::DeviceProperties& properties) const override;
+  int can_access_peer(bool& can, int device, int peer) const override;
+  int mem_get_info(std::size_t& free, std::size_t& total) const override;
   int stream_create(comm::CudaStream& stream) override;
   int stream_destroy(comm::CudaStream stream) override;
   int stream_wait_event(comm::CudaStream stream, comm::CudaEvent event) override;

@@ -11,6 +11,12 @@ bool set(Faults& faults, std::string_view name, std::string_view value) {
   const auto number = [&] { return std::atoll(std::string(value).c_str()); };
   if (name == "init" && value == "never") return faults.init_never = true;
   if (name == "init" && value == "fails") return faults.init_fails = true;
+  if (name == "peer" && value == "none") return faults.no_peers = true;
+  if (name == "memory" && value == "full") return faults.memory_full = true;
+  if (name == "device" && value == "busy") return faults.device_busy = true;
+  if (name == "name") return !(faults.name = value).empty();
+  if (name == "capability") return (faults.capability = static_cast<int>(number())) > 0;
+  if (name == "runtime") return (faults.runtime = static_cast<int>(number())) > 0;
   if (name == "copy" && value == "never") return faults.copy_never = true;
   if (name == "abort" && value == "hangs") return faults.abort_hangs = true;
   if (name == "bus" && value == "one") return faults.one_bus = true;

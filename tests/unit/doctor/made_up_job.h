@@ -1,10 +1,14 @@
 // Facts of a job in which all is well: what tests of verdicts spoil one thing of.
+// Thread safety: pure functions.
 #pragma once
 
 #include <string>
 #include <vector>
 
+#include <gmock/gmock.h>
+
 #include "launch/doctor/facts.h"
+#include "launch/doctor/finding.h"
 
 namespace atelier::doctor {
 
@@ -39,6 +43,17 @@ inline std::vector<RankFacts> healthy_job(int ranks) {
     facts.clock.error_seconds = 1e-6;
   }
   return job;
+}
+
+/// The only finding; its status and a part of what was found are looked at.
+inline void expect_one(const std::vector<Finding>& findings, Status status,
+                       const std::string& part) {
+  ASSERT_EQ(findings.size(), 1U);
+  EXPECT_EQ(findings[0].status, status) << findings[0].found;
+  EXPECT_THAT(findings[0].found, testing::HasSubstr(part));
+  if (status != Status::kOk) {
+    EXPECT_NE(findings[0].advice, "") << findings[0].found;
+  }
 }
 
 }  // namespace atelier::doctor

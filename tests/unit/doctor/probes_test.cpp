@@ -13,6 +13,7 @@
 #include "launch/doctor/port.h"
 #include "launch/doctor/processor.h"
 #include "launch/doctor/small_file.h"
+#include "tests/support/fake_gpu/fake_nccl.h"
 #include "tests/support/temporary_folder.h"
 
 namespace atelier::doctor {
@@ -112,7 +113,73 @@ TEST_F(MadeUpHost, a_driver_is_told_by_its_version) {
   EXPECT_EQ(parse_driver_version(""), "");
 
   write("proc/driver/nvidia/version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.1  x\n");
-  EXPECT_EQ(probe_gpus(root()).driver, "535.1");
+  EXPECT_EQ(probe_gpus({}, root()).driver, "535.1");
+}
+
+GpuFacts made_up_gpus(std::string_view faults, const GpuSeat& seat) {
+  GpuFacts facts;
+  ask_devices(tests::make_fake_gpu(tests::parse_faults(faults, 0)), seat, facts);
+  return facts;
+}
+
+TEST(Gpus, are_told_with_all_that_matters) {
+  const GpuFacts facts = made_up_gpus("devices=3,name=Quick 9,driver=13010", {});
+
+  EXPECT_EQ(facts.fault, "");
+  EXPECT_EQ(facts.cuda, "13.0");
+  EXPECT_EQ(facts.cuda_built, "13.0");
+  EXPECT_EQ(facts.driver_cuda, "13.1");
+  EXPECT_EQ(facts.nccl, "2.28.9");
+  EXPECT_EQ(facts.device, 0);
+  ASSERT_EQ(facts.each.size(), 3U);
+  for (const DeviceFacts& device : facts.each) {
+    EXPECT_EQ(device.name, "Quick 9");
+    EXPECT_EQ(device.capability, "9.0");
+    EXPECT_EQ(device.total_bytes, std::uint64_t{80} << 30U);
+    EXPECT_TRUE(device.free_known) << "a process alone asks all";
+    EXPECT_EQ(device.free_bytes, std::uint64_t{79} << 30U);
+  }
+  EXPECT_EQ(facts.each[1].bus_id, "0000:11:00.0");
+  EXPECT_THAT(facts.each[1].peers, ElementsAre("0000:10:00.0", "0000:12:00.0"));
+  EXPECT_THAT(made_up_gpus("peer=none", {}).each[0].peers, testing::IsEmpty());
+}
+
+TEST(Gpus, a_rank_of_a_job_asks_for_the_memory_of_its_own_alone) {
+  const GpuFacts second = made_up_gpus("devices=2", {.local_rank = 1, .alone = false});
+  EXPECT_EQ(second.device, 1);
+  EXPECT_FALSE(second.each[0].free_known);
+  EXPECT_TRUE(second.each[1].free_known);
+
+  const GpuFacts third = made_up_gpus("devices=2", {.local_rank = 2, .alone = false});
+  EXPECT_EQ(third.device, -1);
+  EXPECT_FALSE(third.each[1].free_known);
+}
+
+TEST(Gpus, a_device_that_cannot_be_used_says_why_and_leaves_the_others) {
+  const GpuFacts facts = made_up_gpus("device=busy", {.local_rank = 1, .alone = false});
+
+  EXPECT_EQ(facts.fault, "");
+  EXPECT_EQ(facts.each[0].fault, "");
+  EXPECT_THAT(facts.each[1].fault, HasSubstr("cudaSetDevice(1) failed: CUDA-capable device(s)"));
+}
+
+TEST(Gpus, none_or_another_library_is_a_fault_that_keeps_the_versions) {
+  const GpuFacts none = made_up_gpus("devices=0,driver=12020", {});
+  EXPECT_THAT(none.fault, HasSubstr("no CUDA-capable device"));
+  EXPECT_EQ(none.driver_cuda, "12.2");
+  EXPECT_EQ(none.cuda, "13.0");
+  EXPECT_EQ(none.devices, 0);
+  EXPECT_THAT(made_up_gpus("nccl=22105", {}).fault, HasSubstr("NCCL 2.21.5 is loaded"));
+}
+
+TEST_F(MadeUpHost, adapters_with_an_active_port_are_named) {
+  write("sys/class/infiniband/mlx5_1/ports/1/state", "4: ACTIVE\n");
+  write("sys/class/infiniband/mlx5_0/ports/1/state", "1: DOWN\n");
+  write("sys/class/infiniband/mlx5_0/ports/2/state", "4: ACTIVE\n");
+  write("sys/class/infiniband/mlx5_2/ports/1/state", "2: INIT\n");
+
+  EXPECT_THAT(probe_gpus({}, root()).fabrics, ElementsAre("mlx5_0", "mlx5_1"));
+  EXPECT_THAT(probe_gpus({}, root() / "nothing").fabrics, testing::IsEmpty());
 }
 
 TEST(ThisHost, tells_its_memory_and_cores_and_keeps_the_binding) {

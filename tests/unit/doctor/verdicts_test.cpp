@@ -17,16 +17,6 @@ using Findings = std::vector<Finding>;
 constexpr std::uint64_t kMiB = std::uint64_t{1} << 20U;
 constexpr std::uint64_t kGiB = std::uint64_t{1} << 30U;
 
-// The only finding; its status and a part of what was found are looked at.
-void expect_one(const Findings& findings, Status status, const std::string& part) {
-  ASSERT_EQ(findings.size(), 1U);
-  EXPECT_EQ(findings[0].status, status) << findings[0].found;
-  EXPECT_THAT(findings[0].found, HasSubstr(part));
-  if (status != Status::kOk) {
-    EXPECT_NE(findings[0].advice, "") << findings[0].found;
-  }
-}
-
 TEST(Judge, a_healthy_job_has_no_warning_and_every_topic_once) {
   for (const int ranks : {1, 4, 8}) {
     const Findings findings = judge(healthy_job(ranks));
@@ -147,22 +137,6 @@ TEST(Torch, held_back_below_the_cpu_is_a_warning) {
   job[0].build.torch_instructions = "DEFAULT";
 
   expect_one(judge_torch(job), Status::kWarning, "although the CPU has AVX2");
-}
-
-TEST(Gpu, says_in_one_line_why_none_is_used) {
-  auto job = healthy_job(1);
-  GpuFacts& gpu = job[0].gpu;
-  expect_one(judge_gpus(job), Status::kOk, "no NVIDIA driver is loaded, and the build has no CUDA");
-  gpu.driver = "535.1";
-  expect_one(judge_gpus(job), Status::kWarning,
-             "although driver 535.1 is loaded: This program was");
-  gpu = {.built_with_cuda = true, .cuda = "13.0", .nccl = "2.28.9", .fault = "none is visible."};
-  expect_one(judge_gpus(job), Status::kOk, "none is visible.");
-  gpu.driver = "535.1";
-  expect_one(judge_gpus(job), Status::kWarning, "none is visible.");
-  gpu.fault = "";
-  gpu.devices = 2;
-  expect_one(judge_gpus(job), Status::kOk, "2 devices, driver 535.1, CUDA 13.0, NCCL 2.28.9");
 }
 
 TEST(Memory, of_the_tightest_host_counts) {
