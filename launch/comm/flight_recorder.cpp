@@ -18,7 +18,7 @@
 namespace atelier::comm {
 namespace {
 
-constexpr std::array<char, 8> kMagic{'A', 'T', 'L', 'R', 'E', 'C', '0', '1'};
+constexpr std::array<char, 8> kMagic{'A', 'T', 'L', 'R', 'E', 'C', '0', '2'};
 constexpr std::size_t kPhaseBytes = 32;
 
 std::int64_t now_ns() {
@@ -33,14 +33,23 @@ struct Entry {
   CallRecord call;
   std::int64_t entered_ns = 0;
   std::int64_t left_ns = 0;
+  [[nodiscard]] bool is_open() const { return call.sequence > 0 && left_ns == 0; }
 };
 
 std::string ago(double then, double now) { return text(fixed(std::max(0.0, now - then), 1), " s"); }
 
+// The oldest call that has not ended: what the rank waits in, or its device.
+const RecordedCall* open_call(const RankTrace& trace) {
+  const auto found = std::find_if(trace.calls.begin(), trace.calls.end(),
+                                  [](const RecordedCall& call) { return call.left == 0; });
+  return found != trace.calls.end() ? &*found : nullptr;
+}
+
 std::string line_of(const RankTrace& trace, double now) {
   const std::string phase = text("at ", trace.phase, " since ", ago(trace.phase_since, now));
   if (trace.calls.empty()) return text("rank ", trace.rank, ": no call yet, ", phase);
-  const RecordedCall& last = trace.calls.back();
+  const RecordedCall* const open = open_call(trace);
+  const RecordedCall& last = open != nullptr ? *open : trace.calls.back();
   return text("rank ", trace.rank, ": ", last.left > 0 ? "left " : "in ", describe(last.call),
               last.left > 0 ? text(", ", ago(last.left, now), " ago")
                             : text(", since ", ago(last.entered, now)),
@@ -62,6 +71,7 @@ struct RecorderFile {
   std::int64_t process = 0;
   std::array<char, kPhaseBytes> phase{};
   std::int64_t phase_since_ns = 0;
+  Entry survivor{};           ///< has not ended, but had to make room
   std::uint64_t entered = 0;  ///< calls so far; the newest is at (entered - 1) % kCalls
   std::array<Entry, FlightRecorder::kCalls> calls{};
 };
@@ -100,13 +110,16 @@ void FlightRecorder::open_file(const Path& path) {
     ::unlink(path.c_str());
     fail("map", error);
   }
+  const std::scoped_lock lock(mutex_);
   auto* content = new (mapped) RecorderFile(*content_);
   if (content_ != memory_.get()) ::munmap(content_, sizeof(RecorderFile));
   content_ = content;
 }
 
 void FlightRecorder::enter(const CallRecord& call) noexcept {
+  const std::scoped_lock lock(mutex_);
   Entry& entry = content_->calls[content_->entered % kCalls];
+  if (entry.is_open() && !content_->survivor.is_open()) content_->survivor = entry;
   entry.call = call;
   entry.entered_ns = now_ns();
   entry.left_ns = 0;
@@ -115,20 +128,20 @@ void FlightRecorder::enter(const CallRecord& call) noexcept {
 }
 
 void FlightRecorder::leave() noexcept {
+  const std::scoped_lock lock(mutex_);
   if (content_->entered == 0) return;
   content_->calls[(content_->entered - 1) % kCalls].left_ns = now_ns();
   sign();
 }
 
 void FlightRecorder::leave(std::uint64_t sequence) noexcept {
-  const std::uint64_t entered = std::atomic_ref(content_->entered).load(std::memory_order_acquire);
-  const std::uint64_t kept = std::min<std::uint64_t>(entered, kCalls);
-  for (std::uint64_t back = 1; back <= kept; ++back) {
-    Entry& entry = content_->calls[(entered - back) % kCalls];
-    if (entry.call.sequence != sequence) continue;
-    entry.left_ns = now_ns();
-    break;
+  const std::scoped_lock lock(mutex_);
+  const std::uint64_t kept = std::min<std::uint64_t>(content_->entered, kCalls);
+  Entry* entry = &content_->survivor;
+  for (std::uint64_t back = 1; back <= kept && entry->call.sequence != sequence; ++back) {
+    entry = &content_->calls[(content_->entered - back) % kCalls];
   }
+  if (entry->call.sequence == sequence) entry->left_ns = now_ns();
   sign();
 }
 
@@ -155,37 +168,41 @@ RankTrace read_trace(FileSystem& files, const Path& path) {
                   .phase = file.phase.data(),
                   .phase_since = to_seconds(file.phase_since_ns),
                   .calls = {}};
-  const std::uint64_t kept = std::min<std::uint64_t>(file.entered, FlightRecorder::kCalls);
-  for (std::uint64_t i = file.entered - kept; i < file.entered; ++i) {
-    Entry& entry = file.calls.at(i % FlightRecorder::kCalls);
+  const auto add = [&trace](Entry& entry) {
     entry.call.label.back() = '\0';
     trace.calls.push_back({.call = entry.call,
                            .entered = to_seconds(entry.entered_ns),
                            .left = to_seconds(entry.left_ns)});
+  };
+  if (file.survivor.is_open()) add(file.survivor);
+  const std::uint64_t kept = std::min<std::uint64_t>(file.entered, FlightRecorder::kCalls);
+  for (std::uint64_t i = file.entered - kept; i < file.entered; ++i) {
+    add(file.calls.at(i % FlightRecorder::kCalls));
   }
   return trace;
 }
 
 std::string explain(std::span<const RankTrace> traces, double now) {
   std::string out;
-  const RankTrace* furthest = nullptr;
+  const RecordedCall* furthest = nullptr;
+  int world = 0;
   for (const RankTrace& trace : traces) {
     out += line_of(trace, now) + "\n";
-    const bool waits = !trace.calls.empty() && trace.calls.back().left == 0;
-    if (waits && (furthest == nullptr || last_sequence(trace) > last_sequence(*furthest))) {
-      furthest = &trace;
-    }
+    const RecordedCall* const open = open_call(trace);
+    if (open == nullptr) continue;
+    if (furthest == nullptr || open->call.sequence > furthest->call.sequence) furthest = open;
+    world = trace.world;
   }
   if (furthest == nullptr) return out + "No rank is inside a call.\n";
   std::vector<int> missing;
-  for (int rank = 0; rank < furthest->world; ++rank) {
+  for (int rank = 0; rank < world; ++rank) {
     const auto found = std::find_if(traces.begin(), traces.end(),
                                     [&](const RankTrace& trace) { return trace.rank == rank; });
-    if (found == traces.end() || last_sequence(*found) < last_sequence(*furthest)) {
+    if (found == traces.end() || last_sequence(*found) < furthest->call.sequence) {
       missing.push_back(rank);
     }
   }
-  const std::string call = describe(furthest->calls.back().call);
+  const std::string call = describe(furthest->call);
   if (missing.empty()) return text(out, "All ranks have entered ", call, ".\n");
   return text(out, "Waited for: ", name_ranks(missing), ", in ", call, ".\n");
 }

@@ -1,14 +1,16 @@
 // The last calls of a rank and what it was doing, so that a hang or a lost rank can be explained
 // afterwards: who is in which call, since when, and who did not come. In memory until a file is
 // opened; then in that file, mapped, where it outlives a process that is killed. Recording costs
-// some hundred nanoseconds a call and cannot fail. Thread safety: one thread at a time enters and
-// leaves calls, one sets the phase; anyone reads the file, and sees of a living rank at worst one
-// call half written.
+// some hundred nanoseconds a call and cannot fail. Of calls that have not ended (on a device many
+// may be under way) the oldest is kept however many follow: it is what a hang is about. Thread
+// safety: one thread at a time enters calls, any leaves them, one sets the phase; anyone reads the
+// file, and sees of a living rank at worst one call half written.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -49,6 +51,7 @@ class FlightRecorder {
  private:
   void sign() noexcept { signs_.fetch_add(1, std::memory_order_relaxed); }
 
+  std::mutex mutex_;       ///< a call may end while it has to make room for another
   RecorderFile* content_;  ///< in own memory or mapped
   std::unique_ptr<RecorderFile> memory_;
   std::atomic<std::uint64_t> signs_{0};
@@ -67,7 +70,7 @@ struct RankTrace {
   std::int64_t process = 0;
   std::string phase;
   double phase_since = 0;           ///< Units: unix seconds
-  std::vector<RecordedCall> calls;  ///< oldest first, at most kCalls
+  std::vector<RecordedCall> calls;  ///< oldest first, at most kCalls and one that has not ended
 };
 
 /// Throws: IoError; DataError when it is no recorder's file, or one of another version.

@@ -70,6 +70,30 @@ TEST_F(FlightRecorderTest, keeps_the_last_calls_in_order) {
   }
 }
 
+TEST_F(FlightRecorderTest, keeps_the_oldest_call_that_has_not_ended) {
+  FlightRecorder recorder(0, 2);
+  recorder.open_file(path());
+  recorder.enter(call(1));
+  recorder.leave();
+  recorder.enter(call(2, "stuck on a device"));
+  constexpr std::uint64_t kLast = FlightRecorder::kCalls * 2 + 17;
+  for (std::uint64_t i = 3; i <= kLast; ++i) {
+    recorder.enter(call(i));
+    if (i % 2 == 0) recorder.leave(i);
+  }
+
+  const RankTrace stuck = read_trace(files_, path());
+  recorder.leave(2);
+  const RankTrace ended = read_trace(files_, path());
+
+  ASSERT_EQ(stuck.calls.size(), FlightRecorder::kCalls + 1);
+  EXPECT_EQ(stuck.calls.front().call.sequence, 2U);
+  EXPECT_EQ(stuck.calls.front().left, 0);
+  EXPECT_EQ(stuck.calls.back().call.sequence, kLast);
+  ASSERT_EQ(ended.calls.size(), FlightRecorder::kCalls);
+  EXPECT_EQ(ended.calls.front().call.sequence, kLast - FlightRecorder::kCalls + 1);
+}
+
 TEST_F(FlightRecorderTest, outlives_a_process_that_is_killed) {
   const pid_t child = fork();
   if (child == 0) {
@@ -145,6 +169,20 @@ TEST(Explain, names_who_is_waited_for_and_in_which_call) {
                               "call 811, 11.5 s ago, at data_wait since 11.0 s\n"));
   EXPECT_THAT(said, HasSubstr("Waited for: rank 1, in all_reduce(sum, float32 x 1000, "
                               "\"gradients of G\"), call 812.\n"));
+}
+
+TEST(Explain, a_call_that_a_device_has_not_ended_counts_before_those_that_followed) {
+  RankTrace waits = trace_of(0, 5, 101, 0, "forward");
+  waits.calls.push_back({.call = call(6, "scalars"), .entered = 102, .left = 103});
+  waits.calls.push_back({.call = call(7), .entered = 104, .left = 0});
+
+  const std::string said = explain(
+      std::vector{waits, trace_of(1, 4, 99, 100, "data_wait"), trace_of(2, 5, 101, 0, "x")}, 111);
+
+  EXPECT_THAT(said, HasSubstr("rank 0: in all_reduce(sum, float32 x 1000, \"gradients of G\"), "
+                              "call 5, since 10.0 s"));
+  EXPECT_THAT(said, HasSubstr("Waited for: rank 1, in "));
+  EXPECT_THAT(said, HasSubstr("call 5.\n"));
 }
 
 TEST(Explain, a_rank_without_a_file_is_waited_for_too) {
