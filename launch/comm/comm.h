@@ -114,8 +114,8 @@ class Comm {
   virtual void barrier(const CallOptions& options = {}) = 0;
 
   /// Orderly end of the job: waits for every rank, then gives back what a destructor may not (it
-  /// must stay local). Nothing else may be called afterwards. Collective: all ranks. Throws:
-  /// CommError.
+  /// must stay local), by the deadline of calls that name none. Nothing else may be called
+  /// afterwards. Collective: all ranks. Throws: CommError naming who did not come.
   virtual void close() {}
 
   /// Ends the job on every rank with `exit_code`, printing `reason` once. A rank of a multi-process

@@ -73,9 +73,9 @@ std::optional<CallRecord> InFlight::oldest() const {
   return calls_.empty() ? std::nullopt : std::optional(calls_.front().record);
 }
 
-bool InFlight::empty() const {
+std::size_t InFlight::size() const {
   const std::scoped_lock lock(mutex_);
-  return calls_.empty();
+  return calls_.size();
 }
 
 }  // namespace atelier::comm

@@ -40,7 +40,8 @@ class InFlight {
   /// To be asked many times a second.
   [[nodiscard]] std::optional<Overdue> overdue();
   [[nodiscard]] std::optional<CallRecord> oldest() const;
-  [[nodiscard]] bool empty() const;
+  [[nodiscard]] std::size_t size() const;
+  [[nodiscard]] bool empty() const { return size() == 0; }
 
  private:
   struct Call {

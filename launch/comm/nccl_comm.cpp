@@ -36,6 +36,9 @@ constexpr std::size_t kAlign = 128;
 constexpr milliseconds kAnswers{1000};
 constexpr milliseconds kAbort{3000};
 constexpr milliseconds kNotice{2000};
+// A launch queue that is full (CUDA's holds some thousand) keeps the host inside CUDA, where no
+// deadline reaches it.
+constexpr std::size_t kMostInFlight = 128;
 constexpr milliseconds kBusyTick{2};
 constexpr milliseconds kIdleTick{20};
 constexpr const char* kNextStep =
@@ -64,6 +67,8 @@ class NcclComm::Impl {
   using Launch = std::function<int(NcclApi&, NcclHandle, CudaStream)>;
   /// Enqueues a call after what the caller's stream holds.
   void enqueue(CallRecord call, ConstBuffer in, const CallOptions& options, const Launch& launch);
+  /// Waits until at most `most` calls have not ended; each has its own deadline.
+  void wait_until_left(std::size_t most);
   /// `stream` goes on after what was enqueued last.
   void make_wait(CudaStream stream);
   void start(CudaStream stream);
@@ -240,6 +245,7 @@ void NcclComm::Impl::enqueue(CallRecord call, ConstBuffer in, const CallOptions&
                              const Launch& launch) {
   ATELIER_CHECK(in.data != nullptr || in.count == 0, "null data");
   throw_if_broken();
+  wait_until_left(kMostInFlight - 1);
   call.count = in.count;
   call.dtype = in.dtype;
   number(call, options.label);
@@ -304,9 +310,12 @@ void NcclComm::Impl::wait_for(CudaEvent event, const Limit& limit, std::string_v
 
 void NcclComm::Impl::synchronize() {
   finish_started();
-  // Each call has its own deadline, which look() holds.
-  const auto nothing_is_left = [this] { return in_flight_->empty(); };
-  while (!poll(nothing_is_left, Clock::now() + std::chrono::hours(1))) {
+  wait_until_left(0);
+}
+
+void NcclComm::Impl::wait_until_left(std::size_t most) {
+  const auto few_are_left = [&] { return in_flight_->size() <= most; };
+  while (!poll(few_are_left, Clock::now() + std::chrono::hours(1))) {
   }
 }
 

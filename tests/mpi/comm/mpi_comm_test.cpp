@@ -65,6 +65,23 @@ TEST(MpiComm, hosts_can_be_told_apart) {
   comm.close();
 }
 
+TEST(MpiComm, an_end_to_which_a_rank_does_not_come_names_it_by_the_deadline) {
+  MpiComm agree(tests::mpi_session(), {});
+  {
+    MpiComm comm(tests::mpi_session(), {});
+    comm.set_default_timeout(std::chrono::milliseconds(150));
+    const int late = comm.world() - 1;
+    if (comm.rank() < late) {
+      const std::string error = comm_error([&] { comm.close(); });
+
+      EXPECT_NE(error.find("end of the job"), std::string::npos) << error;
+      EXPECT_NE(error.find("rank " + std::to_string(late)), std::string::npos) << error;
+    }
+    agree.barrier();
+  }
+  agree.close();
+}
+
 TEST(MpiComm, a_closed_communicator_says_so) {
   MpiComm comm(tests::mpi_session(), {});
   comm.close();

@@ -243,6 +243,26 @@ TEST(NcclCopy, that_does_not_end_is_told_by_its_deadline_and_leaves_the_caller_s
   agree.close();
 }
 
+TEST(NcclCall, more_than_a_launch_queue_holds_are_never_in_flight) {
+  MpiComm agree(tests::mpi_session(), {});
+  const DeviceApis apis = tests::make_fake_gpu(tests::parse_faults("stall=2", agree.rank()));
+  int returned = 0;
+  {
+    const auto comm = make(apis, {});
+    comm->set_default_timeout(milliseconds(500));
+    std::byte* const data = comm->allocate(1024);
+    try {
+      for (; returned < 1000; ++returned) {
+        comm->start_all_reduce({data, 256, DType::kFloat32, Place::kCuda}, ReduceOp::kSum);
+      }
+    } catch (const CommError&) {  // of the second, by its deadline
+    }
+    agree.barrier();
+  }
+  agree.close();
+  EXPECT_LE(returned, 129);
+}
+
 TEST(NcclCall, a_device_that_fails_is_told_with_its_error) {
   const Trouble trouble = call_trouble("0:device_error=2", milliseconds(2000));
 
