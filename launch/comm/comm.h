@@ -75,7 +75,7 @@ class Comm {
   [[nodiscard]] virtual std::byte* allocate(std::size_t bytes) = 0;
 
   /// Replaces `data` on every rank by its reduction over all ranks. On hosts kBFloat16 sums in
-  /// float32.
+  /// float32, and a minimum or maximum with a NaN is NaN; on devices it may be lost (NCCL's fminf).
   /// Collective: all ranks, same order, same count and dtype. Throws: CommError.
   virtual void all_reduce(Buffer data, ReduceOp op, const CallOptions& options = {}) = 0;
 

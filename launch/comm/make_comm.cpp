@@ -23,8 +23,9 @@ std::unique_ptr<Comm> make_nccl_comm(const MpiSession& session, const CommOption
     throw RefusedError("The backend nccl needs mpirun.", "Start the program as: mpirun -n N ...");
   }
   auto host = std::make_unique<MpiComm>(session, MpiCommOptions{.timeout = options.timeout});
-  return std::make_unique<NcclComm>(session, std::move(host), apis,
-                                    NcclOptions{.timeout = options.timeout});
+  return std::make_unique<NcclComm>(
+      session, std::move(host), apis,
+      NcclOptions{.timeout = options.timeout, .share_device = options.share_device});
 }
 
 }  // namespace

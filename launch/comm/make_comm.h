@@ -18,6 +18,7 @@ enum class Backend : std::uint8_t { kAuto, kSelf, kMpi, kNccl };
 struct CommOptions {
   Backend backend = Backend::kAuto;  ///< kAuto: mpi in an active session, else self
   std::chrono::milliseconds timeout = kDefaultTimeout;
+  bool share_device = false;  ///< nccl: several ranks may have one GPU, for tests; slow
 };
 
 /// Lifetime: `session` outlives the result. Collective in an active session: all ranks.

@@ -154,8 +154,10 @@ NcclComm::Impl::Impl(const MpiSession& session, std::unique_ptr<MpiComm> host, D
   }
   host_->on_call([this](const CallRecord& call) { note(call); });
   require_same_libraries(*host_, apis_);
-  device_ =
+  const DeviceChoice choice =
       choose_device(*host_, *apis_.cuda, {.device = options.device, .share = options.share_device});
+  device_ = choice.device;
+  if (choice.shared) tell_ranks_apart(*host_);
   check_cuda(*apis_.cuda, apis_.cuda->set_device(device_), text("cudaSetDevice(", device_, ")"));
   check_cuda(*apis_.cuda, apis_.cuda->stream_create(stream_), "cudaStreamCreateWithPriority");
   check_cuda(*apis_.cuda, apis_.cuda->event_create(caller_), "cudaEventCreateWithFlags");

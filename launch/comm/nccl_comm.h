@@ -19,7 +19,7 @@ namespace atelier::comm {
 struct NcclOptions {
   std::chrono::milliseconds timeout = kDefaultTimeout;  ///< of calls, and of the start
   int device = -1;            ///< -1: that of this rank's number on its host
-  bool share_device = false;  ///< several ranks on one GPU, for tests: slow, and NCCL must allow it
+  bool share_device = false;  ///< several ranks may have one GPU, for tests: NCCL then uses sockets
 };
 
 class NcclComm final : public Comm {

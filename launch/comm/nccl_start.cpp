@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <vector>
 
 #include "launch/base/error.h"
@@ -10,26 +11,35 @@
 #include "launch/comm/nccl_checks.h"
 
 namespace atelier::comm {
+namespace {
 
-int choose_device(MpiComm& host, const CudaApi& cuda, const DeviceWish& wish) {
-  const int devices = device_count(cuda);
-  int device = wish.device >= 0 ? wish.device : host.local_rank();
-  if (device >= devices && wish.share) device %= devices;
-  struct Seat {
-    std::int64_t host;
-    std::int64_t devices;
-    std::array<char, 32> bus_id;
-  };
-  Seat mine{.host = host.host(), .devices = devices, .bus_id = {}};
-  if (device < devices) {
-    std::string id;
-    check_cuda(cuda, cuda.get_bus_id(device, id), "cudaDeviceGetPCIBusId");
-    std::copy_n(id.begin(), std::min(id.size(), mine.bus_id.size() - 1), mine.bus_id.begin());
-  }
+struct Seat {
+  std::int64_t host = 0;
+  std::int64_t devices = 0;
+  std::array<char, 32> bus_id = {};  ///< empty: no device for this rank
+};
+
+std::vector<Seat> seats_of_all(MpiComm& host, const Seat& mine) {
   std::vector<Seat> seats(static_cast<std::size_t>(host.world()));
   host.all_gather({&mine, sizeof(Seat), DType::kUInt8},
                   {seats.data(), seats.size() * sizeof(Seat), DType::kUInt8},
                   {.label = "devices of the ranks"});
+  return seats;
+}
+
+}  // namespace
+
+DeviceChoice choose_device(MpiComm& host, const CudaApi& cuda, const DeviceWish& wish) {
+  const int devices = device_count(cuda);
+  DeviceChoice choice{.device = wish.device >= 0 ? wish.device : host.local_rank()};
+  if (choice.device >= devices && wish.share) choice.device %= devices;
+  Seat mine{.host = host.host(), .devices = devices, .bus_id = {}};
+  if (choice.device < devices) {
+    std::string id;
+    check_cuda(cuda, cuda.get_bus_id(choice.device, id), "cudaDeviceGetPCIBusId");
+    std::copy_n(id.begin(), std::min(id.size(), mine.bus_id.size() - 1), mine.bus_id.begin());
+  }
+  const std::vector<Seat> seats = seats_of_all(host, mine);
   for (std::size_t rank = 0; rank < seats.size(); ++rank) {
     if (seats[rank].bus_id[0] == '\0') {
       throw RefusedError(text("There is no GPU for rank ", rank, ": its host has ",
@@ -37,15 +47,29 @@ int choose_device(MpiComm& host, const CudaApi& cuda, const DeviceWish& wish) {
                          "Start fewer ranks per host (mpirun --map-by ppr:N:node), or see "
                          "CUDA_VISIBLE_DEVICES.");
     }
-    for (std::size_t other = 0; other < rank && !wish.share; ++other) {
+    for (std::size_t other = 0; other < rank; ++other) {
       if (seats[other].host != seats[rank].host || seats[other].bus_id != seats[rank].bus_id)
         continue;
+      choice.shared = true;
+      if (wish.share) continue;
       throw RefusedError(text("Ranks ", other, " and ", rank, " would share the GPU ",
                               seats[rank].bus_id.data(), "."),
                          "Start one rank per GPU.");
     }
   }
-  return device;
+  return choice;
+}
+
+void tell_ranks_apart(const MpiComm& host) {
+  const auto set = [](const char* name, const std::string& value) {
+    static_cast<void>(::setenv(name, value.c_str(), 0));  // what the user has set stays
+  };
+  set("NCCL_HOSTID", text("atelier-rank-", host.rank()));
+  if (host.hosts() == 1) set("NCCL_SOCKET_IFNAME", "lo");
+  set("NCCL_IB_DISABLE", "1");
+  set("NCCL_NVLS_ENABLE", "0");
+  // Kernels of all ranks wait for each other on the one device, so all must fit on it at once.
+  set("NCCL_MAX_CTAS", "4");
 }
 
 void require_same_libraries(MpiComm& host, const DeviceApis& apis) {

@@ -12,10 +12,21 @@ struct DeviceWish {
   bool share = false;  ///< several ranks may have one
 };
 
+struct DeviceChoice {
+  int device = 0;
+  bool shared = false;  ///< some two ranks of the job have one device, not always this one
+};
+
 /// The device of this rank. Collective: all ranks; all come to the same verdict. Throws:
 /// RefusedError naming a rank without a device, or two that would share one; DeviceError;
 /// CommError.
-[[nodiscard]] int choose_device(MpiComm& host, const CudaApi& cuda, const DeviceWish& wish);
+[[nodiscard]] DeviceChoice choose_device(MpiComm& host, const CudaApi& cuda,
+                                         const DeviceWish& wish);
+
+/// Makes NCCL take each rank for a host of its own, which is how it lets them share a device: they
+/// then talk through sockets. Sets variables of the environment that are not set yet. Requires: no
+/// call of NCCL before it in this process; no other thread reads the environment.
+void tell_ranks_apart(const MpiComm& host);
 
 /// Throws: ConfigError naming the library whose version differs and the rank; DeviceError when the
 /// library loaded is not the one compiled against; CommError. Collective: all ranks.

@@ -22,7 +22,12 @@ namespace {
 
 constexpr std::chrono::hours kLongestCommand{24};
 
-std::unique_ptr<CLI::App> command_line(Action& chosen, std::string& backend) {
+struct Ranks {
+  std::string backend = "auto";
+  bool share_gpu = false;
+};
+
+std::unique_ptr<CLI::App> command_line(Action& chosen, Ranks& ranks) {
   auto app = std::make_unique<CLI::App>(
       "Atelier trains image generators (AE, VAE, GAN), data-parallel under mpirun.\n\n"
       "  atelier data import photos.zip --out photos\n"
@@ -30,9 +35,11 @@ std::unique_ptr<CLI::App> command_line(Action& chosen, std::string& backend) {
       "  atelier sample runs/gan --count 64 --out samples.png\n",
       "atelier");
   app->require_subcommand(1);
-  app->add_option("--backend", backend,
+  app->add_option("--backend", ranks.backend,
                   "how ranks talk: auto (mpi under mpirun, else self), self, mpi, nccl")
       ->capture_default_str();
+  app->add_flag("--share-gpu", ranks.share_gpu,
+                "with --backend nccl: several ranks may use one GPU; slow, for trying things out");
   add_data(*app, chosen);
   add_train(*app, chosen);
   add_sample(*app, chosen);
@@ -79,13 +86,14 @@ ExitCode run_once(const Action& action, Context& context) {
   return context.comm.rank() == 0 ? action(context) : ExitCode::kDone;  // the end is a barrier
 }
 
-int run(const Action& action, bool shared, const std::string& backend) {
+int run(const Action& action, bool shared, const Ranks& ranks) {
   ProcessLog starting({});
   std::unique_ptr<comm::Comm> comm;
   std::unique_ptr<ProcessLog> log;
   try {
     comm::MpiSession session(comm::started_by_mpirun());
-    comm = comm::make_comm(session, {.backend = comm::parse_backend(backend)});
+    comm = comm::make_comm(
+        session, {.backend = comm::parse_backend(ranks.backend), .share_device = ranks.share_gpu});
     log = std::make_unique<ProcessLog>(
         ProcessLogOptions{.rank = comm->rank(), .world = comm->world(), .file = {}});
     LocalFileSystem files;
@@ -111,9 +119,9 @@ int run(const Action& action, bool shared, const std::string& backend) {
 int main(int argc, char** argv) {
   atelier::app::keep_freed_memory();
   atelier::app::Action chosen;
-  std::string backend = "auto";
+  atelier::app::Ranks ranks;
   bool shared = true;
-  const auto app = atelier::app::command_line(chosen, backend);
+  const auto app = atelier::app::command_line(chosen, ranks);
   try {
     app->parse(argc, argv);
     shared = app->got_subcommand("train") || app->got_subcommand("bench") ||
@@ -125,5 +133,5 @@ int main(int argc, char** argv) {
       throw atelier::ConfigError(problem, "See `atelier --help` and `atelier COMMAND --help`.");
     };
   }
-  return atelier::app::run(chosen, shared, backend);
+  return atelier::app::run(chosen, shared, ranks);
 }

@@ -13,11 +13,11 @@ PATIENCE = {"comm__patience_seconds": 2, "comm__slow_patience_seconds": 2}  # in
 class FakeGpu(ProgramTest):
     """The program under test is `atelier_fake_gpu`."""
 
-    def start_on(self, backend, family, run, ranks, faults="", **more):
+    def start_on(self, backend, family, run, ranks, faults="", options=(), **more):
         os.environ["ATELIER_FAKE_GPU"] = faults
         more = {"train__steps": STEPS, "checkpoint__steps": STEPS, "monitoring__steps": 1} | more
         words = self.train_words(family, run, **more)
-        return self.start("--backend", backend, *words, ranks=ranks)
+        return self.start("--backend", backend, *options, *words, ranks=ranks)
 
     def test_trainings_give_the_bytes_of_the_host_backend(self):
         for family, ranks in zip(FAMILIES, (2, 3, 4)):
@@ -43,6 +43,10 @@ class FakeGpu(ProgramTest):
         self.assertEqual(done.code, 78, done)
         self.assertIn("Ranks 0 and 1 would share the GPU", done.err)
         self.assertFalse((self.folder / "run").exists())
+
+    def test_two_ranks_share_a_gpu_when_told_to(self):
+        done = self.start_on("nccl", "ae", self.folder / "run", 2, "bus=one", options=["--share-gpu"]).end()
+        self.assertEqual(done.code, 0, done)
 
     def test_another_nccl_than_the_one_built_for_is_refused(self):
         done = self.start_on("nccl", "ae", self.folder / "run", 2, "1:nccl=22105").end()

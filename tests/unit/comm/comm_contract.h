@@ -4,7 +4,9 @@
 // leaves a rank waiting. Thread safety: gtest's expectations may be used on every rank.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <ostream>
@@ -16,13 +18,19 @@
 
 namespace atelier::comm {
 
-/// Memory of the device that a backend's buffers lie on; the host can touch it too, as it can that
-/// of the fake.
+/// Memory of the device that a backend's buffers lie on. The copies are the fake's, whose memory
+/// the host can touch.
 class DeviceMemory {
  public:
   virtual ~DeviceMemory() = default;
   [[nodiscard]] virtual void* allocate(std::size_t bytes) = 0;
   virtual void free(void* memory) = 0;
+  virtual void write(void* to, const std::byte* from, std::size_t bytes) {
+    std::copy_n(from, bytes, static_cast<std::byte*>(to));
+  }
+  virtual void read(std::byte* to, const void* from, std::size_t bytes) {
+    std::copy_n(static_cast<const std::byte*>(from), bytes, to);
+  }
 };
 
 class Ranks {
@@ -35,6 +43,11 @@ class Ranks {
   virtual void run(const Body& body, bool breaks) = 0;
   /// Null where buffers lie on the host.
   [[nodiscard]] virtual DeviceMemory* device() { return nullptr; }
+  /// What a library of others does not promise on devices: that calls which differ between ranks
+  /// are found out (NCCL may hang, which the deadline ends, or move what fits), ...
+  [[nodiscard]] virtual bool compares_calls() const { return true; }
+  /// ... and that a minimum or maximum with a NaN is NaN.
+  [[nodiscard]] virtual bool keeps_nan() const { return true; }
 };
 
 struct Backing {
@@ -49,6 +62,7 @@ class CommContract : public testing::TestWithParam<Backing> {
   void run_and_break(const Ranks::Body& body) { ranks_->run(body, true); }
   [[nodiscard]] int world() const { return ranks_->world(); }
   [[nodiscard]] DeviceMemory* device() { return ranks_->device(); }
+  [[nodiscard]] const Ranks& ranks() const { return *ranks_; }
 
  private:
   std::unique_ptr<Ranks> ranks_ = GetParam().make();
