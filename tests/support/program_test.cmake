@@ -1,4 +1,4 @@
-# atelier_program_test(<name> LABEL fault|golden|nccl PROCESSORS n [PROGRAM target]): a Python file NAME_test.py that drives the built program through
+# atelier_program_test(<name> LABEL fault|golden|nccl|gpu PROCESSORS n [PROGRAM target]): a Python file NAME_test.py that drives the built program through
 # program.py, as the CTest entry LABEL.program.NAME.
 include_guard()
 

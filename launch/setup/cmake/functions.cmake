@@ -65,7 +65,7 @@ function(atelier_mpi_test name)
   if(arg_TORCH)
     set(torch TORCH)
   endif()
-  atelier_test_program(${name} ${torch} SOURCES ${arg_SOURCES} ${CMAKE_SOURCE_DIR}/tests/support/mpi_main.cpp
+  atelier_test_program(${name} ${torch} SOURCES ${arg_SOURCES} ${CMAKE_SOURCE_DIR}/tests/support/mpi_main.cpp ${CMAKE_SOURCE_DIR}/tests/support/mpi_tests.cpp
                        LINKS ${arg_LINKS} atelier_mpi_c)
   foreach(ranks IN LISTS arg_RANKS)
     add_test(NAME mpi.${name}.${ranks} COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none -n ${ranks}
@@ -77,4 +77,34 @@ endfunction()
 
 function(atelier_torch_mpi_test name)
   atelier_mpi_test(${name} TORCH ${ARGN})
+endfunction()
+
+# atelier_gpu_test(<name> SOURCES ... LINKS ... [RANKS 1 2] [TIMEOUT s]): label gpu, on real devices; one CTest entry alone, or one per
+# world size under mpirun. The program's main comes from tests/support/gpu_main.cpp: without CUDA or a device it says why and ends with 78,
+# which CTest tells as skipped. launch/gpu_check takes whatever has this label to machines with GPUs.
+function(atelier_gpu_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "TORCH" "TIMEOUT" "SOURCES;LINKS;RANKS")
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  if(arg_TORCH)
+    set(torch TORCH)
+  endif()
+  atelier_test_program(${name} ${torch} SOURCES ${arg_SOURCES} LINKS ${arg_LINKS} atelier_gpu_main)
+  if(arg_RANKS)
+    foreach(ranks IN LISTS arg_RANKS)
+      add_test(NAME gpu.${name}.${ranks} COMMAND ${MPIEXEC_EXECUTABLE} --oversubscribe --bind-to none -n ${ranks}
+               $<TARGET_FILE:${name}> --world ${ranks})
+      list(APPEND tests gpu.${name}.${ranks})
+    endforeach()
+  else()
+    add_test(NAME gpu.${name} COMMAND ${name})
+    set(tests gpu.${name})
+  endif()
+  set_tests_properties(${tests} PROPERTIES LABELS gpu TIMEOUT ${arg_TIMEOUT} RUN_SERIAL ON SKIP_RETURN_CODE 78
+    ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
+endfunction()
+
+function(atelier_torch_gpu_test name)
+  atelier_gpu_test(${name} TORCH ${ARGN})
 endfunction()
