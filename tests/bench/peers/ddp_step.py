@@ -2,7 +2,8 @@
 
 Started by compare.py with RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT set. `--style plain` is the code people write
 (DistributedDataParallel with its defaults, float32); `--style best` is the fastest found: bfloat16 autocast, channels_last, fused
-Adam, static graph, gradients as bucket views, no buffers sent, no gradients that nobody needs. Prints one JSON line on rank 0.
+Adam, static graph, gradients as bucket views, no buffers sent, no gradients that nobody needs; `--compile MODE` adds torch.compile.
+On a GPU (`--device cuda`) NCCL sums, and best lets cuDNN try its algorithms. Prints one JSON line on rank 0.
 """
 
 import argparse
@@ -10,17 +11,16 @@ import contextlib
 import json
 import math
 import os
-import resource
 import statistics
-import time
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch.nn.parallel import DistributedDataParallel as DDP
 
+import devices
 import models
+from tensor_file import load_file
 
 STEPS = 10  # whose losses are compared
 
@@ -28,11 +28,12 @@ STEPS = 10  # whose losses are compared
 class Inputs:
     """This rank's part of the images and latents that the other program wrote."""
 
-    def __init__(self, folder, rank, world):
+    def __init__(self, folder, rank, world, device):
+        self.device = device
         self.weights = load_file(f"{folder}/weights.safetensors")
         tensors = load_file(f"{folder}/inputs.safetensors")
         batch = tensors["latents"].shape[1] // world
-        self.part = {name: value[:, rank * batch:(rank + 1) * batch].contiguous() for name, value in tensors.items()}
+        self.part = {name: device.keep(value[:, rank * batch:(rank + 1) * batch].contiguous()) for name, value in tensors.items()}
         self.batch = batch
 
     def of_net(self, name):
@@ -41,14 +42,14 @@ class Inputs:
         return own
 
     def images(self, stream, step, channels_last):
-        x = self.part[f"images.{stream}"][step % STEPS].permute(0, 3, 1, 2)
+        x = self.device.bring(self.part[f"images.{stream}"][step % STEPS]).permute(0, 3, 1, 2)
         x = x.to(torch.float32) / 127.5 - 1
         return x.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
     def latents(self, kind, step):
         """The other program's for the steps that are compared, then the program's own."""
         given = self.part[kind]
-        return given[step] if step < STEPS else torch.randn(given.shape[1:])
+        return self.device.bring(given[step]) if step < STEPS else torch.randn(given.shape[1:], device=self.device.device)
 
 
 def in_order(tensors, names):
@@ -61,19 +62,26 @@ class Job:
     def __init__(self, options, inputs):
         self.best = options.style == "best"
         self.inputs = inputs
+        self.device = inputs.device
+        self.mode = options.compile
         self.bf16 = options.precision == "bf16"
         self.layout = torch.channels_last if self.best else torch.contiguous_format
 
     def autocast(self):
-        return torch.autocast("cpu", torch.bfloat16) if self.bf16 else contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else contextlib.nullcontext()
 
     def prepare(self, module):
-        return module.to(memory_format=self.layout)
+        return module.to(self.device.device, memory_format=self.layout)
 
     def wrap(self, module):
         if not self.best:
-            return DDP(module)
-        return DDP(module, gradient_as_bucket_view=True, static_graph=True, broadcast_buffers=False)
+            return DDP(module, device_ids=self.device.ids)
+        # A static graph is found out in hooks that torch.compile does not carry over.
+        return self.compiled(DDP(module, device_ids=self.device.ids, gradient_as_bucket_view=True,
+                                 static_graph=self.mode is None, broadcast_buffers=False))
+
+    def compiled(self, module):
+        return module if self.mode is None else torch.compile(module, mode=self.mode)
 
     def adam(self, module, **constants):
         return torch.optim.Adam(module.parameters(), fused=self.best or None, **constants)
@@ -90,6 +98,7 @@ class Dcgan(Job):
             models.load(net, in_order(own, dcgan_names(own, name, layers)))
         self.generator, self.discriminator = self.prepare(generator), self.prepare(discriminator)
         self.parallel_g, self.parallel_d = self.wrap(self.generator), self.wrap(self.discriminator)
+        self.judge = self.compiled(self.discriminator)  # in G's phase, without gradients of its own
         constants = {"lr": options.learning_rate, "betas": (0.5, 0.999)}
         self.g_adam, self.d_adam = self.adam(self.generator, **constants), self.adam(self.discriminator, **constants)
 
@@ -130,7 +139,7 @@ class Dcgan(Job):
         self.discriminator.requires_grad_(False)
         self.g_adam.zero_grad(set_to_none=False)
         with self.autocast():
-            logits = self.discriminator(fake).float()
+            logits = self.judge(fake).float()
         g_loss = F.softplus(-logits).mean()
         g_loss.backward()
         self.g_adam.step()
@@ -206,7 +215,8 @@ class RelativisticGan(Job):
         if self.with_ddp:
             self.parallel_g, self.parallel_d = self.wrap(self.generator), self.wrap(self.discriminator)
         else:
-            self.parallel_g, self.parallel_d = self.generator, self.discriminator
+            self.parallel_g, self.parallel_d = self.compiled(self.generator), self.compiled(self.discriminator)
+        self.judge = self.compiled(self.discriminator)
         constants = {"lr": options.learning_rate, "betas": (0.0, 0.99)}
         self.g_adam, self.d_adam = self.adam(self.generator, **constants), self.adam(self.discriminator, **constants)
 
@@ -257,8 +267,8 @@ class RelativisticGan(Job):
         self.g_adam.zero_grad()
         with self.autocast():
             with torch.no_grad():
-                real = self.discriminator(self.inputs.images(1, step, self.best)).float()
-            fake = self.discriminator(self.parallel_g(self.inputs.latents("latents", step))).float()
+                real = self.judge(self.inputs.images(1, step, self.best)).float()
+            fake = self.judge(self.parallel_g(self.inputs.latents("latents", step))).float()
         loss = F.softplus(real - fake).mean()
         loss.backward()
         self.average(self.generator)
@@ -269,7 +279,7 @@ class RelativisticGan(Job):
 JOBS = {"dcgan": Dcgan, "vae": VaeJob, "gan": RelativisticGan}
 
 
-def main():
+def options_of_command_line():
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", choices=JOBS, required=True)
     parser.add_argument("--style", choices=("plain", "best"), required=True)
@@ -280,29 +290,50 @@ def main():
     parser.add_argument("--learning-rate", type=float, required=True)
     parser.add_argument("--gamma", type=float, default=0.0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--warmup", type=int, default=0, help="steps after those that are compared, before those that are timed")
     parser.add_argument("--steps", type=int, default=30)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.set_flush_denormal(True)
-    dist.init_process_group("gloo")
-    inputs = Inputs(options.inputs, dist.get_rank(), dist.get_world_size())
-    job = JOBS[options.model](options, inputs)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--tf32", action="store_true", help="on a GPU: float32 products may be rounded to TF32")
+    parser.add_argument("--compile", metavar="MODE", help="torch.compile, for --style best: reduce-overhead, ...")
+    return parser.parse_args()
+
+
+def step_of(job):
+    if job.mode is None:
+        return job.step
+
+    def step(number):
+        torch.compiler.cudagraph_mark_step_begin()
+        return job.step(number)
+    return step
+
+
+def compared_losses(step):
     losses = []
-    for step in range(STEPS):
-        row = job.step(step)
+    for number in range(STEPS):
+        row = step(number)
         for value in row.values():
             dist.all_reduce(value)
         losses.append({name: float(value) / dist.get_world_size() for name, value in row.items()})
-    times = []
-    for step in range(STEPS, STEPS + options.steps):
-        start = time.perf_counter()
-        job.step(step)
-        times.append(time.perf_counter() - start)
+    return losses
+
+
+def main():
+    options = options_of_command_line()
+    device = devices.of(options, int(os.environ["RANK"]))
+    dist.init_process_group(device.backend)
+    inputs = Inputs(options.inputs, dist.get_rank(), dist.get_world_size(), device)
+    step = step_of(JOBS[options.model](options, inputs))
+    losses = compared_losses(step)
+    start = STEPS + options.warmup
+    device.step_seconds(step, range(STEPS, start))
+    times, wall = device.step_seconds(step, range(start, start + options.steps))
     if dist.get_rank() == 0:
         median = statistics.median(times)
-        print(json.dumps({"images_per_second": inputs.batch * dist.get_world_size() / median,
-                          "step_milliseconds": 1e3 * median, "losses": losses,
-                          "peak_memory_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}), flush=True)
+        images = inputs.batch * dist.get_world_size()
+        print(json.dumps({"images_per_second": images / median, "images_per_second_by_the_clock": images * len(times) / wall,
+                          "step_milliseconds": 1e3 * median, "slowest_step_milliseconds": 1e3 * max(times),
+                          "losses": losses, **device.memory()}), flush=True)
     dist.barrier()
     os._exit(0)  # gloo's threads can outlive the interpreter, which then aborts (seen with one run in a hundred)
 
