@@ -102,7 +102,7 @@ function(atelier_gpu_test name)
     set(tests gpu.${name})
   endif()
   set_tests_properties(${tests} PROPERTIES LABELS gpu TIMEOUT ${arg_TIMEOUT} RUN_SERIAL ON SKIP_RETURN_CODE 78
-    ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
+    ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;ASAN_OPTIONS=detect_leaks=0")
 endfunction()
 
 function(atelier_torch_gpu_test name)

@@ -43,6 +43,8 @@ class Gpu(Cpu):
 
     def __init__(self, options, rank):
         super().__init__(options)
+        if not torch.cuda.is_available():
+            raise SystemExit("no GPU answers PyTorch: see nvidia-smi and CUDA_VISIBLE_DEVICES")
         index = rank % torch.cuda.device_count()
         self.ids = [index]
         self.device = torch.device("cuda", index)
