@@ -1,9 +1,14 @@
 #include "tests/support/fake_gpu/fake_cuda.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <new>
+#include <system_error>
+#include <utility>
+
+#include <sys/mman.h>
 
 namespace atelier::tests {
 namespace {
@@ -15,8 +20,18 @@ constexpr int kInvalidDevice = 101;
 constexpr int kIllegalAddress = 700;
 constexpr std::size_t kDeviceBytes = std::size_t{80} << 30U;
 constexpr std::size_t kFullBytes = std::size_t{64} << 20U;  // what is left of a full device
-constexpr std::align_val_t kAlign{4096};
+constexpr std::size_t kPageBytes = 4096;
 constexpr std::chrono::microseconds kNap{20};
+
+std::size_t pages(std::size_t bytes) {
+  return std::max<std::size_t>(1, (bytes + kPageBytes - 1) / kPageBytes) * kPageBytes;
+}
+
+void set_access(void* memory, std::size_t bytes, int access) {
+  if (::mprotect(memory, pages(bytes), access) == 0) return;
+  throw std::system_error(errno, std::generic_category(),
+                          "cannot change who may touch memory of the made-up device");
+}
 
 void wait_for(const std::atomic<bool>& mark, const std::atomic<bool>& stopping) {
   while (!mark.load(std::memory_order_acquire) && !stopping.load()) {
@@ -27,35 +42,54 @@ void wait_for(const std::atomic<bool>& mark, const std::atomic<bool>& stopping) 
 }  // namespace
 
 FakeMemory::~FakeMemory() {
-  for (const auto& [memory, block] : blocks_) {
-    ::operator delete(const_cast<std::byte*>(memory), kAlign);
-  }
+  for (const auto& [memory, block] : blocks_) ::munmap(memory, pages(block.bytes));
 }
 
 void* FakeMemory::allocate(std::size_t bytes) {
-  auto* const memory = static_cast<std::byte*>(::operator new(bytes, kAlign));
+  void* const memory = ::mmap(nullptr, pages(bytes), PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS, /*fd=*/-1, /*offset=*/0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
   std::memset(memory, 0xA5, bytes);  // device memory is not zeroed
   const std::scoped_lock lock(mutex_);
-  blocks_[memory] = {.bytes = bytes};
+  blocks_[static_cast<std::byte*>(memory)] = {.bytes = bytes};
+  bytes_ += bytes;
+  if (protected_) set_access(memory, bytes, PROT_NONE);
   return memory;
+}
+
+void FakeMemory::remove(Blocks::iterator block) {
+  ::munmap(block->first, pages(block->second.bytes));
+  bytes_ -= block->second.bytes;
+  blocks_.erase(block);
 }
 
 bool FakeMemory::free(void* memory) {
   const std::scoped_lock lock(mutex_);
   const auto found = blocks_.find(static_cast<std::byte*>(memory));
   if (found == blocks_.end() || found->second.users > 0) return false;
-  ::operator delete(memory, kAlign);
-  blocks_.erase(found);
+  remove(found);
   return true;
 }
 
-std::map<const std::byte*, FakeMemory::Block>::const_iterator FakeMemory::find(
-    const void* memory) const {
-  const auto* const place = static_cast<const std::byte*>(memory);
+void FakeMemory::give_back(void* memory) {
+  const std::scoped_lock lock(mutex_);
+  const auto found = blocks_.find(static_cast<std::byte*>(memory));
+  if (found == blocks_.end()) return;
+  found->second.given_back = true;
+  if (found->second.users == 0) remove(found);
+}
+
+FakeMemory::Blocks::const_iterator FakeMemory::find(const void* memory) const {
+  auto* const place = static_cast<std::byte*>(const_cast<void*>(memory));
   auto after = blocks_.upper_bound(place);
   if (after == blocks_.begin()) return blocks_.end();
   --after;
   return place < after->first + after->second.bytes ? after : blocks_.end();
+}
+
+FakeMemory::Blocks::iterator FakeMemory::find(const void* memory) {
+  const auto block = std::as_const(*this).find(memory);
+  return blocks_.erase(block, block);  // the same place, to be written
 }
 
 bool FakeMemory::holds(const void* memory, std::size_t bytes) const {
@@ -69,12 +103,40 @@ bool FakeMemory::holds(const void* memory, std::size_t bytes) const {
 
 void FakeMemory::begin_use(const void* memory) {
   const std::scoped_lock lock(mutex_);
-  if (const auto block = find(memory); block != blocks_.end()) ++blocks_[block->first].users;
+  const auto block = find(memory);
+  if (block == blocks_.end()) return;
+  if (block->second.users++ == 0 && protected_) {
+    set_access(block->first, block->second.bytes, PROT_READ | PROT_WRITE);
+  }
 }
 
 void FakeMemory::end_use(const void* memory) {
   const std::scoped_lock lock(mutex_);
-  if (const auto block = find(memory); block != blocks_.end()) --blocks_[block->first].users;
+  const auto block = find(memory);
+  if (block == blocks_.end() || --block->second.users > 0) return;
+  if (block->second.given_back) {
+    remove(block);
+  } else if (protected_) {
+    set_access(block->first, block->second.bytes, PROT_NONE);
+  }
+}
+
+void FakeMemory::protect() {
+  const std::scoped_lock lock(mutex_);
+  protected_ = true;
+  for (const auto& [memory, block] : blocks_) {
+    if (block.users == 0) set_access(memory, block.bytes, PROT_NONE);
+  }
+}
+
+bool FakeMemory::is_protected() const {
+  const std::scoped_lock lock(mutex_);
+  return protected_;
+}
+
+std::size_t FakeMemory::bytes() const {
+  const std::scoped_lock lock(mutex_);
+  return bytes_;
 }
 
 FakeStream::FakeStream() : thread_([this] { work(); }) {}

@@ -20,16 +20,27 @@
 
 namespace atelier::tests {
 
-/// Memory "on the device", what is done to it, and which of it is in use.
+/// Memory "on the device", what is done to it, and which of it is in use. In whole pages, so that
+/// it can be kept from the host as a GPU's memory is: see protect().
 class FakeMemory {
  public:
+  FakeMemory() = default;
   ~FakeMemory();
+  FakeMemory(const FakeMemory&) = delete;
+  FakeMemory& operator=(const FakeMemory&) = delete;
   [[nodiscard]] void* allocate(std::size_t bytes);
   /// False when a call in flight still uses it; then it stays.
   [[nodiscard]] bool free(void* memory);
+  /// As free(), but what is in use goes with its last user.
+  void give_back(void* memory);
   [[nodiscard]] bool holds(const void* memory, std::size_t bytes) const;
   void begin_use(const void* memory);
   void end_use(const void* memory);
+
+  /// From now on a touch of memory that is not in use ends the process (SIGSEGV).
+  void protect();
+  [[nodiscard]] bool is_protected() const;
+  [[nodiscard]] std::size_t bytes() const;  ///< allocated and not freed
 
   std::atomic<bool> failed{false};  ///< the device itself: every later question about it says so
 
@@ -37,10 +48,16 @@ class FakeMemory {
   struct Block {
     std::size_t bytes = 0;
     int users = 0;
+    bool given_back = false;
   };
-  [[nodiscard]] std::map<const std::byte*, Block>::const_iterator find(const void* memory) const;
+  using Blocks = std::map<std::byte*, Block>;
+  [[nodiscard]] Blocks::const_iterator find(const void* memory) const;
+  [[nodiscard]] Blocks::iterator find(const void* memory);
+  void remove(Blocks::iterator block);
   mutable std::mutex mutex_;
-  std::map<const std::byte*, Block> blocks_;
+  Blocks blocks_;
+  std::size_t bytes_ = 0;
+  bool protected_ = false;
 };
 
 class FakeStream {
@@ -72,7 +89,7 @@ class FakeCuda final : public comm::CudaApi {
   int get_driver_version(int& version) const override;
   int header_version() const override { return 13000; }
   std::string error_text(int code) const override;
-  bool host_can_touch() const override { return true; }
+  bool host_can_touch() const override { return !memory_->is_protected(); }
   int set_device(int device) override;
   int get_bus_id(int device, std::string& id) const override;
   int get_device_properties(int device, comm::DeviceProperties& properties) const override;
