@@ -4,8 +4,8 @@
 #pragma once
 
 #include <atomic>
+#include <deque>
 #include <memory>
-#include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <torch/library.h>
@@ -21,7 +21,7 @@ struct TorchDeviceState {
   std::shared_ptr<FakeMemory> memory;
   std::atomic<std::int64_t> copies_to_host{0};
   std::atomic<std::int64_t> waits_of_host{0};
-  std::vector<torch::Library> libraries = {};  ///< a registration holds as long as its Library
+  std::deque<torch::Library> libraries = {};  ///< a registration holds as long as its Library
 };
 
 /// Throws: std::logic_error before register_torch_device().

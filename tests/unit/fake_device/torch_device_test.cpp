@@ -109,8 +109,9 @@ class Model {
   at::Tensor critic(const at::Tensor& x) const {
     const Autocast cast(kind_.autocast, device_);
     auto y = at::leaky_relu(at::conv2d(x, conv_in, {}, 2, 1), 0.2);
-    const at::Tensor& scale = norm_scale;
-    y = at::group_norm(y, 2, scale.to(y.scalar_type()), norm_shift.to(y.scalar_type()));
+    y = kind_.format == at::MemoryFormat::Contiguous
+            ? at::group_norm(y, 2, norm_scale.to(y.scalar_type()), norm_shift.to(y.scalar_type()))
+            : normalised(y);
     y = at::silu(at::conv2d(y, down, {}, 2, 1));
     y = at::linear(at::mean(y, at::IntArrayRef{2, 3}), linear, linear_bias);
     return y.to(kind_.dtype);
@@ -122,9 +123,7 @@ class Model {
     code = at::cat({at::layer_norm(parts[0], {2}), at::softplus(parts[1])}, 1);
     const Autocast cast(kind_.autocast, device_);
     auto y = at::conv_transpose2d(code.view({-1, 4, 1, 1}).contiguous(kind_.format), up, up_bias, 2);
-    y = at::batch_norm(y, norm_scale, norm_shift, at::zeros_like(norm_shift),
-                       at::ones_like(norm_scale), /*training=*/false, 0.1, 1e-5, false);
-    return at::conv2d(at::silu(y), out, {}, 1, 1).to(kind_.dtype);
+    return at::conv2d(at::silu(normalised(y)), out, {}, 1, 1).to(kind_.dtype);
   }
 
   void update(double rate, float skip) {
@@ -142,6 +141,12 @@ class Model {
   at::Tensor conv_in, norm_scale, norm_shift, down, linear, linear_bias, up, up_bias, out;
 
  private:
+  // By given statistics.
+  at::Tensor normalised(const at::Tensor& x) const {
+    return at::batch_norm(x, norm_scale, norm_shift, at::zeros_like(norm_shift),
+                          at::ones_like(norm_scale), /*training=*/false, 0.1, 1e-5, false);
+  }
+
   at::Tensor take(at::IntArrayRef size, bool image = false) {
     const auto count = c10::multiply_integers(size);
     const auto place = [&](const at::Tensor& all) {
