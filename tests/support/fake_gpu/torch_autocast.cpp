@@ -38,9 +38,8 @@ void register_products(torch::Library& m) {
 }  // namespace
 
 void register_autocast(TorchDeviceState& state) {
-  auto& any = state.libraries.emplace_back(torch::Library::IMPL, "_",
-                                           c10::DispatchKey::AutocastPrivateUse1, __FILE__,
-                                           __LINE__);
+  auto& any = state.libraries.emplace_back(
+      torch::Library::IMPL, "_", c10::DispatchKey::AutocastPrivateUse1, __FILE__, __LINE__);
   any.fallback(torch::CppFunction::makeFallthrough());
   auto& library = state.libraries.emplace_back(
       torch::Library::IMPL, "aten", c10::DispatchKey::AutocastPrivateUse1, __FILE__, __LINE__);

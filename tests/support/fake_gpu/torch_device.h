@@ -1,10 +1,10 @@
 // A made-up GPU for LibTorch: its device "privateuseone", over FakeMemory, which FakeNccl sums too.
-// Kernels are the CPU's, over the same bytes, shapes and strides, so that results equal the CPU's
-// bit for bit, in backward passes too; but group_norm, for which LibTorch keeps channels_last on CPUs
-// alone, is contiguous as on a GPU. What the host may not do with a GPU fails here: a touch of a tensor's memory is a
-// SIGSEGV, tensors of both devices in one operator are an error. All work is done when it is asked
-// for: streams and events keep LibTorch's rules but order nothing. Random numbers that name no
-// generator come from the CPU's default one. Thread safety: as LibTorch, any thread.
+// Kernels are the CPU's, over the same bytes and strides, so that results equal the CPU's bit for
+// bit, backward passes too; only group_norm, whose channels_last LibTorch keeps on CPUs alone,
+// turns contiguous as on a GPU. What a GPU forbids fails: the host's touch of a tensor is a
+// SIGSEGV, two devices in one operator are an error. Streams and events keep LibTorch's rules but
+// order nothing, as all work is done when it is asked for. Random numbers come from the CPU's
+// default generator. Thread safety: as LibTorch, any thread.
 #pragma once
 
 #include <cstdint>

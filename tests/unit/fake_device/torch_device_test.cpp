@@ -1,224 +1,292 @@
-// The made-up device against the CPU: what both compute is the same bit for bit, and what a GPU
-// would refuse fails.
-#include "tests/support/fake_gpu/torch_device.h"
+// What the made-up device promises: results of the CPU's bits, layouts kept, memory that the host
+// cannot touch, errors where a GPU has them, and counts of what makes the host wait.
+#include <csignal>
+#include <cstdlib>
+#include <functional>
+#include <thread>
+#include <utility>
 
-#include <torch/torch.h>
-
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/DeviceAccelerator.h>
-#include <ATen/autocast_mode.h>
 #include <c10/core/Event.h>
-#include <gtest/gtest.h>
+#include <c10/core/StreamGuard.h>
 
 #include "tests/support/fake_gpu/fake_nccl.h"
+#include "tests/unit/fake_device/torch_device_fixture.h"
 
 namespace atelier::tests {
 namespace {
 
-namespace F = torch::nn::functional;
-
-const at::Device kGpu(at::kPrivateUse1, 0);
-const at::Device kCpu(at::kCPU);
-constexpr int kSteps = 3;
-
-std::shared_ptr<FakeMemory> memory() {
-  static const auto made = std::make_shared<FakeMemory>();
-  return made;
+at::Tensor noise(at::IntArrayRef size, const at::Device& device, at::ScalarType type = at::kFloat) {
+  auto generator = at::detail::createCPUGenerator(11);
+  return at::randn(size, generator, at::dtype(type)).to(device);
 }
 
-class TorchDevice : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    testing::GTEST_FLAG(death_test_style) = "threadsafe";
-    static const bool once = (register_torch_device(memory()), true);
-    static_cast<void>(once);
-  }
-};
-
-bool same_bits(const at::Tensor& a, const at::Tensor& b) {
-  const at::Tensor x = a.detach().to(kCpu);
-  const at::Tensor y = b.detach().to(kCpu);
-  if (x.scalar_type() != y.scalar_type() || x.sizes() != y.sizes()) return false;
-  const at::Tensor x_packed = x.contiguous();
-  const at::Tensor y_packed = y.contiguous();
-  return std::memcmp(x_packed.const_data_ptr(), y_packed.const_data_ptr(), x_packed.nbytes()) == 0;
+// The same work on both devices.
+void expect_same_work(const std::function<Trace(const at::Device&)>& work) {
+  expect_same(work(kCpu), work(kGpu));
 }
 
-/// Bits that a run leaves, in order.
-using Trace = std::vector<at::Tensor>;
-
-void expect_same(const Trace& cpu, const Trace& gpu) {
-  ASSERT_EQ(cpu.size(), gpu.size());
-  for (std::size_t i = 0; i < cpu.size(); ++i) {
-    EXPECT_TRUE(cpu[i].device() == kCpu && gpu[i].device() == kGpu) << i;
-    EXPECT_EQ(cpu[i].strides(), gpu[i].strides()) << i;
-    EXPECT_TRUE(same_bits(cpu[i], gpu[i]))
-        << "value " << i << " of " << cpu.size() << " differs at "
-        << at::nonzero(cpu[i] != gpu[i].cpu()).slice(0, 0, 8);
-  }
+TEST_F(TorchDevice, reductions_and_products_equal_the_cpu) {
+  expect_same_work([](const at::Device& device) -> Trace {
+    const auto x = noise({6, 6}, device);
+    const auto symmetric = at::mm(x, x.t());
+    return {x.norm(),
+            x.sum(0),
+            x.mean(),
+            x.amax(1),
+            at::dot(x[0], x[1]),
+            symmetric,
+            at::addmm(x, x, x),
+            std::get<0>(at::linalg_qr(x)),
+            std::get<0>(at::linalg_eigh(symmetric)),
+            std::get<0>(x.sort(1)),
+            x.cumsum(0),
+            std::get<0>(at::var_mean(x)),
+            at::linalg_vector_norm(x)};
+  });
 }
 
-struct Kind {
-  at::ScalarType dtype = at::kFloat;
-  bool autocast = false;
-  at::MemoryFormat format = at::MemoryFormat::Contiguous;
-};
-
-class Autocast {
- public:
-  Autocast(bool enabled, const at::Device& device) : enabled_(enabled), type_(device.type()) {
-    if (!enabled_) return;
-    at::autocast::set_autocast_dtype(type_, at::kBFloat16);
-    at::autocast::set_autocast_enabled(type_, true);
-    at::autocast::increment_nesting();
-  }
-  ~Autocast() {
-    if (!enabled_) return;
-    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
-    at::autocast::set_autocast_enabled(type_, false);
-  }
-  Autocast(const Autocast&) = delete;
-  Autocast& operator=(const Autocast&) = delete;
-
- private:
-  bool enabled_;
-  at::DeviceType type_;
-};
-
-/// All parameters in one tensor, gradients in another, as the engine keeps them.
-class Model {
- public:
-  Model(const at::Device& device, const Kind& kind) : device_(device), kind_(kind) {
-    auto generator = at::detail::createCPUGenerator(7);
-    const auto options = at::dtype(kind.dtype);
-    flat_ = (at::randn({2048}, generator, options) * 0.1).to(device);
-    gradients_ = at::zeros({2048}, options.device(device));
-    mean_ = at::zeros_like(flat_);
-    square_ = at::zeros_like(flat_);
-    steps_ = at::zeros({}, at::dtype(at::kFloat).device(device));
-    conv_in = take({8, 3, 4, 4}, true);
-    norm_scale = take({8});
-    norm_shift = take({8});
-    down = take({8, 8, 3, 3}, true);
-    linear = take({4, 8});
-    linear_bias = take({4});
-    up = take({4, 8, 4, 4}, true);
-    up_bias = take({8});
-    out = take({3, 8, 3, 3}, true);
-  }
-
-  at::Tensor critic(const at::Tensor& x) const {
-    const Autocast cast(kind_.autocast, device_);
-    auto y = at::leaky_relu(at::conv2d(x, conv_in, {}, 2, 1), 0.2);
-    y = kind_.format == at::MemoryFormat::Contiguous
-            ? at::group_norm(y, 2, norm_scale.to(y.scalar_type()), norm_shift.to(y.scalar_type()))
-            : normalised(y);
-    y = at::silu(at::conv2d(y, down, {}, 2, 1));
-    y = at::linear(at::mean(y, at::IntArrayRef{2, 3}), linear, linear_bias);
-    return y.to(kind_.dtype);
-  }
-
-  at::Tensor autoencode(const at::Tensor& x) const {
-    auto code = critic(x);
-    const auto parts = at::chunk(code, 2, 1);
-    code = at::cat({at::layer_norm(parts[0], {2}), at::softplus(parts[1])}, 1);
-    const Autocast cast(kind_.autocast, device_);
-    auto y = at::conv_transpose2d(code.view({-1, 4, 1, 1}).contiguous(kind_.format), up, up_bias, 2);
-    return at::conv2d(at::silu(normalised(y)), out, {}, 1, 1).to(kind_.dtype);
-  }
-
-  void update(double rate, float skip) {
-    const auto number = at::dtype(at::kFloat);
-    steps_.add_(1);
-    const auto scale = at::full({}, 2.0F, number.device(device_));
-    const auto found = at::full({}, skip, number.device(device_));
-    at::_fused_adam_(flat_, gradients_, mean_, square_, {}, steps_,
-                     at::full({}, rate, number.device(device_)), 0.9, 0.99, 0.0, 1e-8, false, false,
-                     scale, found);
-  }
-
-  const at::Tensor& flat() const { return flat_; }
-  const at::Tensor& gradients() const { return gradients_; }
-  at::Tensor conv_in, norm_scale, norm_shift, down, linear, linear_bias, up, up_bias, out;
-
- private:
-  // By given statistics.
-  at::Tensor normalised(const at::Tensor& x) const {
-    return at::batch_norm(x, norm_scale, norm_shift, at::zeros_like(norm_shift),
-                          at::ones_like(norm_scale), /*training=*/false, 0.1, 1e-5, false);
-  }
-
-  at::Tensor take(at::IntArrayRef size, bool image = false) {
-    const auto count = c10::multiply_integers(size);
-    const auto place = [&](const at::Tensor& all) {
-      if (!image || kind_.format == at::MemoryFormat::Contiguous) {
-        return all.narrow(0, taken_, count).view(size);
-      }
-      return all.narrow(0, taken_, count)
-          .view({size[0], size[2], size[3], size[1]})
-          .permute({0, 3, 1, 2});
-    };
-    at::Tensor mine = place(flat_).detach().requires_grad_();
-    mine.mutable_grad() = place(gradients_);
-    taken_ += count;
-    return mine;
-  }
-
-  at::Device device_;
-  Kind kind_;
-  at::Tensor flat_, gradients_, mean_, square_, steps_;
-  std::int64_t taken_ = 0;
-};
-
-Trace train(const at::Device& device, const Kind& kind) {
-  Model model(device, kind);
-  auto generator = at::detail::createCPUGenerator(3);
-  Trace trace;
-  for (int step = 0; step < kSteps; ++step) {
-    const auto x = at::randn({4, 3, 8, 8}, generator, at::dtype(kind.dtype))
-                       .to(device)
-                       .contiguous(kind.format)
-                       .requires_grad_();
-    model.gradients().zero_();
-    const auto scores = model.critic(x);
-    const auto slope =
-        torch::autograd::grad({scores.sum()}, {x}, {}, /*retain_graph=*/true, /*create_graph=*/true)[0];
-    const auto penalty = slope.square().sum({1, 2, 3}).mean();
-    const auto copy = model.autoencode(x.detach());
-    const auto loss = at::softplus(-scores).mean() + penalty * 5 + at::mse_loss(copy, copy.detach() + 1);
-    loss.backward();
-    model.update(0.01 / (step + 1), step == 1 ? 1.0F : 0.0F);
-    for (const auto& value : {scores.detach(), slope.detach(), copy.detach(), loss.detach(),
-                              model.gradients().norm(), model.gradients().clone(),
-                              model.flat().clone()}) {
-      trace.push_back(value);
-    }
-  }
-  return trace;
+TEST_F(TorchDevice, pointwise_operators_equal_the_cpu) {
+  expect_same_work([](const at::Device& device) -> Trace {
+    const auto x = noise({5, 7}, device);
+    const auto y = x.t().contiguous().t();
+    return {x + y,
+            x * 3,
+            1 - x,
+            x / (y + 4),
+            at::where(x > 0, x, y),
+            at::minimum(x, y),
+            at::isfinite(x),
+            at::tanh(y),
+            at::full_like(x, 2),
+            x.to(at::kBFloat16),
+            at::lerp(x, y, 0.3),
+            at::clamp(x, -1, 1),
+            at::cat({x, y}),
+            at::stack({x, y}, 1),
+            at::zeros_like(y),
+            at::arange(5, at::device(device)),
+            at::eye(3, at::device(device)),
+            x.to(at::kDouble)};
+  });
 }
 
-TEST_F(TorchDevice, training_equals_the_cpu_in_float32) {
-  expect_same(train(kCpu, {}), train(kGpu, {}));
+TEST_F(TorchDevice, shapes_and_strides_equal_the_cpu) {
+  expect_same_work([](const at::Device& device) -> Trace {
+    const auto x = noise({2, 3, 4, 5}, device).contiguous(at::MemoryFormat::ChannelsLast);
+    return {x,
+            x.relu(),
+            x.permute({1, 0, 2, 3}),
+            x.slice(2, 0, 4, 2) + 1,
+            x.flatten(1),
+            x.unfold(3, 2, 1),
+            at::empty_like(x).copy_(x),
+            at::upsample_nearest2d(x, {8, 10}),
+            at::max_pool2d(x, 2),
+            at::pad(x, {1, 1}),
+            x.select(1, 2),
+            x.clone(),
+            x.expand({2, 3, 4, 5}) * x};
+  });
 }
 
-TEST_F(TorchDevice, training_equals_the_cpu_in_float64) {
-  const Kind kind{.dtype = at::kDouble};
-
-  expect_same(train(kCpu, kind), train(kGpu, kind));
+TEST_F(TorchDevice, writing_in_place_equals_the_cpu) {
+  expect_same_work([](const at::Device& device) -> Trace {
+    const auto x = noise({4, 6}, device);
+    auto grown = at::empty({0}, at::device(device));
+    at::add_out(grown, x, x);
+    const auto into = at::zeros({2, 4, 6}, at::device(device));
+    auto half = into[1];
+    at::mul_out(half, x, x);
+    auto resized = x.clone().resize_({3, 2}).resize_({8, 3}).zero_();
+    auto other = at::empty({0}, at::device(device));
+    other.set_(x.storage(), 6, {2, 3}, {6, 1});
+    const std::vector<at::Tensor> list = {x.clone(), into};
+    at::_foreach_mul_(list, 2);
+    at::_foreach_add_(list, list);
+    return {grown,  into,         resized,
+            other,  list[0],      list[1],
+            x.t_(), x.squeeze_(), at::_foreach_norm(list)[1]};
+  });
 }
 
-TEST_F(TorchDevice, training_equals_the_cpu_channels_last) {
-  const Kind kind{.format = at::MemoryFormat::ChannelsLast};
-
-  const Trace gpu = train(kGpu, kind);
-
-  expect_same(train(kCpu, kind), gpu);
-  EXPECT_TRUE(gpu.at(2).is_contiguous(at::MemoryFormat::ChannelsLast));
+TEST_F(TorchDevice, looking_up_equals_the_cpu) {
+  expect_same_work([](const at::Device& device) -> Trace {
+    const auto x = noise({6, 3}, device);
+    const auto rows = at::tensor({4, 0, 4}, at::kLong);  // as on a GPU, they may be on the CPU
+    const auto put = x.clone();
+    put.index_put_({rows}, at::ones({3, 3}, at::device(device)), /*accumulate=*/true);
+    return {x.index({rows}),
+            put,
+            x.index_select(0, rows.to(device)),
+            at::masked_select(x, x > 0),
+            at::nonzero(x > 0),
+            x.masked_fill(x > 0, 7),
+            x.gather(0, (x > 0).to(at::kLong))};
+  });
 }
 
-TEST_F(TorchDevice, training_equals_the_cpu_under_autocast) {
-  const Kind kind{.autocast = true, .format = at::MemoryFormat::ChannelsLast};
+TEST_F(TorchDevice, views_share_memory) {
+  const auto flat = at::zeros({6}, kGpu);
+  const auto view = flat.narrow(0, 2, 3).view({3, 1});
 
-  expect_same(train(kCpu, kind), train(kGpu, kind));
+  view.fill_(5);
+
+  EXPECT_TRUE(view.is_alias_of(flat));
+  EXPECT_EQ(flat.sum().item<float>(), 15.0F);
+}
+
+using TorchDeviceDeathTest = TorchDevice;
+
+TEST_F(TorchDeviceDeathTest, the_host_cannot_touch_the_memory) {
+  const auto x = at::ones({4}, kGpu);
+
+  EXPECT_EXIT(std::exit(x.data_ptr<float>()[0] > 0), testing::KilledBySignal(SIGSEGV), "");
+  EXPECT_EXIT(*x.mutable_data_ptr<float>() = 1, testing::KilledBySignal(SIGSEGV), "");
+  EXPECT_EQ(x.sum().item<float>(), 4.0F);
+}
+
+TEST_F(TorchDevice, tensors_of_two_devices_do_not_mix) {
+  auto here = at::ones({4});
+  const auto there = at::ones({4}, kGpu);
+
+  EXPECT_THROW(here + there, c10::Error);
+  EXPECT_THROW(there.clone().add_(here), c10::Error);
+  EXPECT_THROW(at::add_out(here, there, there), c10::Error);
+  EXPECT_THROW(at::cat({here, there}), c10::Error);
+  EXPECT_THROW(at::lerp(there, there, here), c10::Error);
+  EXPECT_THROW(at::mm(here.view({2, 2}), there.view({2, 2})), c10::Error);
+  EXPECT_THROW(at::_foreach_add_({there}, {here}), c10::Error);
+  EXPECT_THROW(at::scalar_tensor(1).add_(at::scalar_tensor(1, kGpu)), c10::Error);
+  EXPECT_EQ((there + at::scalar_tensor(2)).sum().item<float>(), 12.0F);
+  EXPECT_EQ((at::scalar_tensor(2) * there).sum().item<float>(), 8.0F);
+}
+
+TEST_F(TorchDevice, copies_to_the_host_are_counted) {
+  const auto x = at::ones({4}, kGpu);
+  const auto pinned = at::empty({4}, at::device(at::kCPU).pinned_memory(true));
+  const auto counted = [](const std::function<void()>& work) {
+    const std::pair before(copies_to_host(), waits_of_host());
+    work();
+    return std::pair(copies_to_host() - before.first, waits_of_host() - before.second);
+  };
+  using Counts = std::pair<std::int64_t, std::int64_t>;
+
+  EXPECT_EQ(counted([&] { x.cpu(); }), Counts(1, 1));
+  EXPECT_EQ(counted([&] { x[0].item(); }), Counts(1, 1));
+  EXPECT_EQ(counted([&] { at::nonzero(x); }), Counts(1, 1));
+  EXPECT_EQ(counted([&] { x.index({x > 0}); }), Counts(1, 1));
+  EXPECT_EQ(counted([&] { at::equal(x, x); }), Counts(1, 1));
+  EXPECT_EQ(counted([&] { pinned.copy_(x, /*non_blocking=*/true); }), Counts(1, 0));
+  EXPECT_EQ(counted([&] { pinned.copy_(x); }), Counts(1, 1));
+  EXPECT_EQ(counted([&] { x.clone().copy_(pinned, /*non_blocking=*/true); }), Counts(0, 0));
+  EXPECT_EQ(counted([&] { at::ones({4}).to(kGpu, at::kFloat, /*non_blocking=*/true); }),
+            Counts(0, 1));
+  EXPECT_EQ(counted([&] { (x + 1).mul_(x).sum(); }), Counts(0, 0));
+}
+
+TEST_F(TorchDevice, pinned_memory_is_told_apart) {
+  const auto pinned = at::empty({8}, at::device(at::kCPU).pinned_memory(true));
+
+  EXPECT_TRUE(pinned.is_pinned());
+  EXPECT_TRUE(pinned.narrow(0, 4, 2).is_pinned());
+  EXPECT_TRUE(at::ones({2}).pin_memory().is_pinned());
+  EXPECT_FALSE(at::empty({8}).is_pinned());
+  EXPECT_FALSE(at::empty({8}, kGpu).is_pinned());
+  EXPECT_THROW(at::empty({8}, at::device(kGpu).pinned_memory(true)), c10::Error);
+  pinned.fill_(3);
+  EXPECT_EQ(at::empty({8}, kGpu).copy_(pinned, true).sum().item<float>(), 24.0F);
+}
+
+TEST_F(TorchDevice, streams_and_events_follow_their_rules) {
+  const c10::impl::VirtualGuardImpl guard(kGpu.type());
+  const c10::Stream first = guard.getStreamFromGlobalPool(kGpu);
+  const c10::Stream second = guard.getStreamFromGlobalPool(kGpu);
+  c10::Event event(kGpu.type(), c10::EventFlag::BACKEND_DEFAULT);
+  c10::Event later(kGpu.type(), c10::EventFlag::BACKEND_DEFAULT);
+  auto x = at::ones({4}, kGpu);
+  {
+    const c10::StreamGuard on(first);
+    EXPECT_EQ(guard.getStream(kGpu), first);
+    x.add_(1);
+    event.record(first);
+  }
+  event.block(second);
+  x.record_stream(second);
+  later.record(second);
+
+  EXPECT_NE(first, second);
+  EXPECT_NE(first, guard.getDefaultStream(kGpu));
+  EXPECT_EQ(guard.getStream(kGpu), guard.getDefaultStream(kGpu));
+  EXPECT_EQ(first.native_handle(), nullptr);
+  EXPECT_TRUE(event.query());
+  EXPECT_GE(event.elapsedTime(later), 0.0);
+  EXPECT_THROW(guard.block(nullptr, second), c10::Error);
+  EXPECT_THROW(x.record_stream(c10::Stream(c10::Stream::DEFAULT, kCpu)), c10::Error);
+}
+
+TEST_F(TorchDevice, memory_is_counted_and_given_back) {
+  const auto before = at::accelerator::getDeviceStats(0).allocated_bytes[0].current;
+  const auto bytes = device_memory()->bytes();
+  {
+    const auto x = at::ones({1000}, kGpu);
+    EXPECT_EQ(at::accelerator::getDeviceStats(0).allocated_bytes[0].current, before + 4000);
+    EXPECT_EQ(device_memory()->bytes(), bytes + 4000);
+  }
+  EXPECT_EQ(at::accelerator::getDeviceStats(0).allocated_bytes[0].current, before);
+  EXPECT_EQ(device_memory()->bytes(), bytes);
+  EXPECT_EQ(at::getAccelerator(), kGpu.type());
+}
+
+TEST_F(TorchDevice, memory_of_the_communicator_holds_tensors) {
+  FakeNccl nccl({}, device_memory());
+  void* memory = nullptr;
+  ASSERT_EQ(nccl.mem_alloc(memory, 64), 0);
+  float host = 0;
+
+  const auto x = at::from_blob(memory, {16}, at::device(kGpu)).fill_(2);
+
+  EXPECT_EQ(x.sum().item<float>(), 32.0F);
+  EXPECT_EQ((x + at::ones({16}, kGpu)).sum().item<float>(), 48.0F);
+  EXPECT_THROW(at::from_blob(&host, {1}, at::device(kGpu)).fill_(2), c10::Error);
+  EXPECT_EQ(nccl.mem_free(memory), 0);
+}
+
+TEST_F(TorchDevice, the_communicator_works_on_tensors) {
+  FakeNccl nccl({}, device_memory());
+  FakeCuda cuda({}, device_memory());
+  comm::NcclId id;
+  comm::NcclHandle communicator = nullptr;
+  comm::CudaStream stream = nullptr;
+  comm::CudaEvent event = nullptr;
+  ASSERT_EQ(nccl.get_unique_id(id), 0);
+  ASSERT_EQ(nccl.comm_init_rank(communicator, 1, id, 0), comm::kNcclInProgress);
+  int state = comm::kNcclInProgress;
+  ASSERT_EQ(nccl.comm_get_async_error(communicator, state), 0);
+  ASSERT_EQ(state, 0);
+  ASSERT_EQ(cuda.stream_create(stream), 0);
+  ASSERT_EQ(cuda.event_create(event), 0);
+  const auto from = at::full({100'000}, 3.0, kGpu);
+  const auto to = at::zeros({100'000}, kGpu);
+  const auto cleared = at::ones({5}, kGpu);
+
+  ASSERT_EQ(nccl.all_reduce(from.data_ptr(), to.data_ptr(), 100'000, comm::DType::kFloat32,
+                            comm::ReduceOp::kSum, communicator, stream),
+            0);
+  ASSERT_EQ(cuda.memset_async(cleared.data_ptr(), 0, cleared.nbytes(), stream), 0);
+  ASSERT_EQ(cuda.event_record(event, stream), 0);
+  while (cuda.event_query(event) == comm::kCudaNotReady) std::this_thread::yield();
+
+  EXPECT_FALSE(cuda.host_can_touch());
+  EXPECT_TRUE(at::equal(from, to));
+  EXPECT_EQ(cleared.sum().item<float>(), 0.0F);
+  ASSERT_EQ(cuda.event_destroy(event), 0);
+  ASSERT_EQ(cuda.stream_destroy(stream), 0);
+}
+
+TEST_F(TorchDevice, a_second_registration_is_refused) {
+  EXPECT_THROW(register_torch_device(device_memory()), std::logic_error);
 }
 
 }  // namespace
