@@ -63,7 +63,7 @@ bool may_be_on_cpu(const OperatorHandle& op, const c10::Argument& argument,
   });
   return operands == 2 || name == "where" || name.starts_with("index_put") ||
          name.starts_with("_index_put") || name.starts_with("masked_fill") ||
-         name.starts_with("_fused_");
+         (name.starts_with("_fused_") && argument.name() == "lr");
 }
 
 void check_place(const OperatorHandle& op, const c10::Argument& argument, const at::Tensor& given) {
@@ -135,6 +135,8 @@ void run_on_host(const OperatorHandle& op, c10::DispatchKeySet, Stack* stack) {
   const Stack kept(stack->begin() + static_cast<std::ptrdiff_t>(first), stack->end());
   for (std::size_t i = 0; i < kept.size(); ++i) {
     IValue each = kept[i];
+    TORCH_CHECK(!each.isGenerator(), op.schema().name(), ": the made-up device takes no generator ",
+                "of the host's: draw on the CPU and copy, or name no generator.");
     for_tensors(each, [&](const at::Tensor& given) {
       check_place(op, declared[i], given);
       return given;

@@ -159,6 +159,13 @@ TEST_F(TorchDevice, tensors_of_two_devices_do_not_mix) {
   EXPECT_THROW(at::mm(here.view({2, 2}), there.view({2, 2})), c10::Error);
   EXPECT_THROW(at::_foreach_add_({there}, {here}), c10::Error);
   EXPECT_THROW(at::scalar_tensor(1).add_(at::scalar_tensor(1, kGpu)), c10::Error);
+  const auto updated = [&](const at::Tensor& rate, const at::Tensor& found) {
+    const auto step = at::ones({}, kGpu);
+    at::_fused_adam_({there.clone()}, {there}, {there.clone()}, {there.clone()}, {}, {step}, rate,
+                     0.9, 0.99, 0, 1e-8, false, false, {}, found);
+  };
+  EXPECT_NO_THROW(updated(at::scalar_tensor(0.1), at::zeros({}, kGpu)));
+  EXPECT_THROW(updated(at::scalar_tensor(0.1), at::zeros({})), c10::Error);
   EXPECT_EQ((there + at::scalar_tensor(2)).sum().item<float>(), 12.0F);
   EXPECT_EQ((at::scalar_tensor(2) * there).sum().item<float>(), 8.0F);
 }
@@ -283,6 +290,16 @@ TEST_F(TorchDevice, the_communicator_works_on_tensors) {
   EXPECT_EQ(cleared.sum().item<float>(), 0.0F);
   ASSERT_EQ(cuda.event_destroy(event), 0);
   ASSERT_EQ(cuda.stream_destroy(stream), 0);
+}
+
+TEST_F(TorchDevice, random_numbers_are_the_cpus) {
+  torch::manual_seed(5);
+  const auto cpu = at::randn({9});
+  torch::manual_seed(5);
+  const auto gpu = at::randn({9}, kGpu);
+
+  EXPECT_TRUE(same_bits(cpu, gpu));
+  EXPECT_THROW(gpu.clone().normal_(0, 1, at::detail::createCPUGenerator()), c10::Error);
 }
 
 TEST_F(TorchDevice, a_second_registration_is_refused) {
