@@ -27,11 +27,16 @@ double thread_cpu_seconds() {
 
 struct RingSlot {
   std::uint64_t step = 0;
-  std::vector<std::uint8_t> images;
+  std::shared_ptr<void> memory;
+  std::span<std::uint8_t> images;  // in it
   std::vector<std::int64_t> labels;
   std::vector<std::uint64_t> ids;
   std::vector<std::uint64_t> epochs;
 };
+
+std::shared_ptr<void> ordinary_memory(std::size_t bytes) {
+  return std::make_shared<std::uint8_t[]>(bytes);
+}
 
 const Dataset& checked(const Dataset& dataset, Split split, const LoaderOptions& options) {
   if (options.batch == 0 || options.depth == 0) {
@@ -59,7 +64,9 @@ struct Loader::Impl {
         ring(options.depth + 1) {
     indices.resize(slots.count);
     for (RingSlot& slot : ring) {
-      slot.images.resize(slots.count * reader.shape().bytes());
+      const std::size_t bytes = slots.count * reader.shape().bytes();
+      slot.memory = options.allocate ? options.allocate(bytes) : ordinary_memory(bytes);
+      slot.images = {static_cast<std::uint8_t*>(slot.memory.get()), bytes};
       slot.labels.resize(slots.count);
       slot.ids.resize(slots.count);
       slot.epochs.resize(slots.count);

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -23,6 +24,9 @@ struct LoaderOptions {
   std::uint64_t first_step = 0;  ///< step of the first next()
   std::size_t depth = 3;         ///< batches read ahead, at least 1
   std::chrono::nanoseconds deadline = std::chrono::seconds(120);  ///< longest wait of next()
+  /// Memory for the images of a batch, by its size in bytes; empty: ordinary memory. Devices copy
+  /// faster from memory of their own making.
+  std::function<std::shared_ptr<void>(std::size_t)> allocate = {};
 };
 
 /// This rank's part of one global batch. Lifetime: until the following next().

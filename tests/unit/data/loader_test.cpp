@@ -1,5 +1,6 @@
 #include "data/loader.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <set>
@@ -129,6 +130,29 @@ TEST_F(LoaderTest, a_batch_stays_valid_until_the_next_one) {
     for (std::size_t i = 0; i < 8; ++i)
       ASSERT_EQ(batch.images_NHWC[i * 192], pixel_of(batch.ids[i], 0));
   }
+}
+
+TEST_F(LoaderTest, images_lie_in_memory_of_the_callers_making) {
+  const Dataset dataset = make_small(files_, folder_ / "set");
+  std::vector<std::shared_ptr<std::vector<std::uint8_t>>> made;
+  LoaderOptions options{.batch = 8, .depth = 2};
+  options.allocate = [&](std::size_t bytes) {
+    made.push_back(std::make_shared<std::vector<std::uint8_t>>(bytes));
+    return std::shared_ptr<void>(made.back()->data(), [](void*) {});
+  };
+  Loader loader(dataset, Split::kTrain, options);
+  const auto expected = global_samples(dataset, {.batch = 8}, 1, 5);
+
+  std::vector<Seen> found;
+  for (int step = 0; step < 5; ++step) {
+    const Batch batch = loader.next();
+    append(batch, found);
+    EXPECT_TRUE(std::any_of(made.begin(), made.end(), [&](const auto& memory) {
+      return memory->data() == batch.images_NHWC.data();
+    }));
+  }
+  EXPECT_EQ(made.size(), 3U);  // one more than are read ahead
+  EXPECT_EQ(found, expected);
 }
 
 TEST_F(LoaderTest, ranks_beyond_the_batch_get_empty_batches) {
