@@ -52,7 +52,8 @@ class Gan : public Objective {
   [[nodiscard]] virtual at::Tensor adversarial(const Logits& logits, double images) const = 0;
 
   [[nodiscard]] at::Tensor generate(const PhaseInput& input, Stream stream) {
-    const at::Tensor z = normal(input.position, stream, latent_, input.images_NCHW.scalar_type());
+    const at::Tensor z =
+        input.noise(input.position, stream, latent_, input.images_NCHW.scalar_type());
     return generator_->forward(z).contiguous(at::MemoryFormat::ChannelsLast);
   }
   [[nodiscard]] at::Tensor judge(const at::Tensor& x_NCHW) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,6 +40,10 @@ struct Position {
   return value.scalar_type() == at::kBFloat16 ? value.to(at::kFloat) : value;
 }
 
+/// What normal() does, or something that gives the same numbers elsewhere: on a device, or for a
+/// step that was recorded.
+using Noise = std::function<at::Tensor(const Position&, Stream, std::int64_t dims, at::ScalarType)>;
+
 struct Phase {
   std::string net;                 ///< the net that is trained
   int image_stream = 0;            ///< which independent stream of real images feeds it
@@ -61,6 +66,7 @@ struct PhaseInput {
   at::Tensor images_NCHW;  ///< real images in [-1, 1]
   Position position;
   const parallel::BatchReducer& batch;
+  Noise noise = objectives::normal;  ///< the only source of random numbers
 };
 
 struct NamedNet {

@@ -55,7 +55,8 @@ class VaeObjective final : public Objective {
   [[nodiscard]] Losses losses(const Phase& /*phase*/, const PhaseInput& input) override {
     const at::Tensor& x = input.images_NCHW;
     const auto [mu, logvar] = net_->encode(x);
-    const at::Tensor noise = normal(input.position, Stream::kPosterior, latent_, mu.scalar_type());
+    const at::Tensor noise =
+        input.noise(input.position, Stream::kPosterior, latent_, mu.scalar_type());
     const at::Tensor z = mu + noise * (0.5 * logvar).exp();
     const auto images = static_cast<double>(input.position.global_batch);
 
