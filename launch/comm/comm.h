@@ -68,6 +68,8 @@ class Comm {
   [[nodiscard]] virtual std::string_view backend() const = 0;
   /// Where allocate() gives memory.
   [[nodiscard]] virtual Place place() const { return Place::kHost; }
+  /// Whether the host may read and write it as its own.
+  [[nodiscard]] virtual bool host_can_touch() const { return true; }
 
   /// Zeroed memory, 128-byte aligned, that all_reduce works on in place: the ranks of a host see
   /// each other's, so nothing is copied. When one rank passes a place in it, all pass the same one.

@@ -3,29 +3,40 @@
 #include "launch/base/error.h"
 #include "launch/base/text.h"
 #include "launch/comm/mpi_comm.h"
-#include "launch/comm/nccl_checks.h"
 #include "launch/comm/nccl_comm.h"
 #include "launch/comm/self_comm.h"
 
 namespace atelier::comm {
 namespace {
 
+std::unique_ptr<MpiComm> make_mpi_comm(const MpiSession& session, const CommOptions& options) {
+  return std::make_unique<MpiComm>(session, MpiCommOptions{.timeout = options.timeout});
+}
+
 std::unique_ptr<Comm> make_nccl_comm(const MpiSession& session, const CommOptions& options) {
   const DeviceApis apis = make_device_apis();
-  // The step computes on the host so far, and gradients lie where allocate() puts them.
-  if (!apis.cuda->host_can_touch()) {
-    throw RefusedError(text("This version trains on CPUs: NCCL ", nccl_version(*apis.nccl), " and ",
-                            device_count(*apis.cuda),
-                            " device(s) are there, a step that computes on them is not."),
-                       "Use the backend mpi.");
-  }
   if (!session.active()) {
     throw RefusedError("The backend nccl needs mpirun.", "Start the program as: mpirun -n N ...");
   }
-  auto host = std::make_unique<MpiComm>(session, MpiCommOptions{.timeout = options.timeout});
   return std::make_unique<NcclComm>(
-      session, std::move(host), apis,
+      session, make_mpi_comm(session, options), apis,
       NcclOptions{.timeout = options.timeout, .share_device = options.share_device});
+}
+
+// GPUs where every rank has one of its own.
+std::unique_ptr<Comm> make_fitting_comm(const MpiSession& session, const CommOptions& options) {
+  auto host = make_mpi_comm(session, options);
+  DeviceApis apis;
+  int devices = 0;
+  if (built_with_cuda()) {
+    apis = make_device_apis();
+    if (apis.cuda->get_device_count(devices) != 0) devices = 0;
+  }
+  std::int64_t enough = devices > host->local_rank() ? 1 : 0;
+  host->all_reduce({&enough, 1, DType::kInt64}, ReduceOp::kMin, {.label = "is there a GPU"});
+  if (enough == 0) return host;
+  return std::make_unique<NcclComm>(session, std::move(host), std::move(apis),
+                                    NcclOptions{.timeout = options.timeout});
 }
 
 }  // namespace
@@ -59,7 +70,8 @@ std::unique_ptr<Comm> make_comm(const MpiSession& session, const CommOptions& op
                        "Use the backend mpi, or start the program without mpirun.");
   }
   if (session.active()) {
-    return std::make_unique<MpiComm>(session, MpiCommOptions{.timeout = options.timeout});
+    if (options.backend == Backend::kMpi) return make_mpi_comm(session, options);
+    return make_fitting_comm(session, options);
   }
   auto comm = std::make_unique<SelfComm>();
   comm->set_default_timeout(options.timeout);

@@ -1,5 +1,5 @@
-// Chooses the communicator of the job: MPI under mpirun, else the process alone.
-// Thread safety: called once, by main's thread.
+// Chooses the communicator of the job: under mpirun NCCL where every rank has a GPU of its own,
+// else MPI; without it the process alone. Thread safety: called once, by main's thread.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ enum class Backend : std::uint8_t { kAuto, kSelf, kMpi, kNccl };
 [[nodiscard]] Backend parse_backend(std::string_view name);
 
 struct CommOptions {
-  Backend backend = Backend::kAuto;  ///< kAuto: mpi in an active session, else self
+  Backend backend = Backend::kAuto;
   std::chrono::milliseconds timeout = kDefaultTimeout;
   bool share_device = false;  ///< nccl: several ranks may have one GPU, for tests; slow
 };

@@ -71,7 +71,7 @@ class CudaApi {
   [[nodiscard]] virtual int get_driver_version(int& version) const = 0;
   [[nodiscard]] virtual int header_version() const = 0;  ///< CUDART_VERSION it was compiled with
   [[nodiscard]] virtual std::string error_text(int code) const = 0;
-  /// Whether programs may read and write the device's memory as their own.
+  /// Whether programs may read and write the device's memory as their own: in tests of sums alone.
   [[nodiscard]] virtual bool host_can_touch() const { return false; }
 
   [[nodiscard]] virtual int set_device(int device) = 0;

@@ -63,6 +63,7 @@ class NcclComm::Impl {
   Impl& operator=(const Impl&) = delete;
 
   [[nodiscard]] MpiComm& host() { return *host_; }
+  [[nodiscard]] bool host_can_touch() const { return apis_.cuda->host_can_touch(); }
   [[nodiscard]] bool on_device(ConstBuffer buffer) const;
   using Launch = std::function<int(NcclApi&, NcclHandle, CudaStream)>;
   /// Enqueues a call after what the caller's stream holds.
@@ -488,6 +489,7 @@ NcclComm::NcclComm(const MpiSession& session, std::unique_ptr<MpiComm> host, Dev
 }
 NcclComm::~NcclComm() = default;
 
+bool NcclComm::host_can_touch() const { return impl_->host_can_touch(); }
 int NcclComm::rank() const { return impl_->host().rank(); }
 int NcclComm::world() const { return impl_->host().world(); }
 int NcclComm::local_rank() const { return impl_->host().local_rank(); }

@@ -39,6 +39,7 @@ class NcclComm final : public Comm {
   [[nodiscard]] int hosts() const override;
   [[nodiscard]] std::string_view backend() const override { return "nccl"; }
   [[nodiscard]] Place place() const override { return Place::kCuda; }
+  [[nodiscard]] bool host_can_touch() const override;
 
   [[nodiscard]] std::byte* allocate(std::size_t bytes) override;
   void all_reduce(Buffer data, ReduceOp op, const CallOptions& options = {}) override;

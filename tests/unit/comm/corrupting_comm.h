@@ -16,6 +16,7 @@ class CorruptingComm final : public Comm {
   [[nodiscard]] int hosts() const override { return inner_.hosts(); }
   [[nodiscard]] std::string_view backend() const override { return inner_.backend(); }
   [[nodiscard]] Place place() const override { return inner_.place(); }
+  [[nodiscard]] bool host_can_touch() const override { return inner_.host_can_touch(); }
   [[nodiscard]] std::byte* allocate(std::size_t bytes) override { return inner_.allocate(bytes); }
   void all_reduce(Buffer data, ReduceOp op, const CallOptions& options) override {
     inner_.all_reduce(data, op, options);
