@@ -15,7 +15,7 @@ class AllReduceSum : public torch::autograd::Function<AllReduceSum> {
     at::Tensor sum = local.detach().clone(at::MemoryFormat::Contiguous);
     // NOLINTNEXTLINE(performance-no-int-to-ptr): the context stores numbers only
     reinterpret_cast<comm::Comm*>(comm)->all_reduce(buffer_of(sum), comm::ReduceOp::kSum,
-                                                    {.label = "batch statistic of a loss"});
+                                                    call_options(sum, "batch statistic of a loss"));
     return sum;
   }
 
@@ -35,7 +35,7 @@ at::Tensor BatchReducer::sum(const at::Tensor& local) const {
 at::Tensor BatchReducer::gather(const at::Tensor& local) const {
   const torch::NoGradGuard no_grad;
   at::Tensor all = local.new_empty({comm_->world(), local.numel()});
-  comm_->all_gather(buffer_of(local), buffer_of(all), {.label = "batch statistics"});
+  comm_->all_gather(buffer_of(local), buffer_of(all), call_options(all, "batch statistics"));
   return all;
 }
 

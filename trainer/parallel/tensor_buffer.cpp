@@ -2,6 +2,7 @@
 
 #include "launch/base/error.h"
 #include "launch/base/text.h"
+#include "trainer/device/device.h"
 
 namespace atelier::parallel {
 
@@ -22,12 +23,16 @@ comm::DType dtype_of(at::ScalarType type) {
   }
 }
 
+comm::CallOptions call_options(const at::Tensor& tensor, std::string_view label) {
+  return {.stream = device::current_stream(tensor.device()), .label = label};
+}
+
 comm::Buffer buffer_of(const at::Tensor& tensor) {
   ATELIER_CHECK(tensor.is_contiguous(), "collectives move contiguous tensors");
   return {.data = tensor.data_ptr(),
           .count = static_cast<std::size_t>(tensor.numel()),
           .dtype = dtype_of(tensor.scalar_type()),
-          .place = tensor.is_cuda() ? comm::Place::kCuda : comm::Place::kHost};
+          .place = tensor.is_cpu() ? comm::Place::kHost : comm::Place::kCuda};
 }
 
 }  // namespace atelier::parallel

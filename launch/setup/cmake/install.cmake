@@ -7,8 +7,8 @@ set(package_folder lib/cmake/atelier)
 set(exported atelier_options atelier_mpi_c atelier_base atelier_comm)
 set(exported_folders launch/base launch/comm)
 if(ATELIER_WITH_TORCH)
-  list(APPEND exported atelier_torch atelier_parallel atelier_networks atelier_objectives atelier_engine)
-  list(APPEND exported_folders trainer/parallel trainer/networks trainer/objectives trainer/engine)
+  list(APPEND exported atelier_torch atelier_device atelier_parallel atelier_networks atelier_objectives atelier_engine)
+  list(APPEND exported_folders trainer/device trainer/parallel trainer/networks trainer/objectives trainer/engine)
   # The program finds LibTorch and NCCL where the build found them.
   set_target_properties(atelier PROPERTIES
     INSTALL_RPATH "${ATELIER_TORCH_DIR}/lib;${ATELIER_NVIDIA_DIR}/nccl/lib;${ATELIER_NVIDIA_DIR}/cu13/lib")
