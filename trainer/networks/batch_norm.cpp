@@ -1,20 +1,18 @@
 #include "trainer/networks/batch_norm.h"
 
 #include <algorithm>
-#include <array>
 #include <type_traits>
 
 #include <ATen/Parallel.h>
 
 #include "launch/base/error.h"
+#include "trainer/networks/batch_norm_device.h"
+#include "trainer/networks/batch_norm_formula.h"
 #include "trainer/networks/channel_loops.h"
 
 namespace atelier::networks {
 namespace {
 
-constexpr double kEpsilon = 1e-5;
-constexpr double kMomentum = 0.1;
-constexpr std::array<std::int64_t, 3> kAllButChannels{0, 2, 3};
 // Rows are worked on in chunks of this many, shared out among threads; sums are taken chunk by
 // chunk, so that the number of threads changes no bits.
 constexpr std::int64_t kChunkRows = 2048;
@@ -33,8 +31,6 @@ std::int64_t rows_of(const at::Tensor& x_NCHW) {
 std::int64_t chunks_of(const at::Tensor& x_NCHW) {
   return (rows_of(x_NCHW) + kChunkRows - 1) / kChunkRows;
 }
-
-at::Tensor per_channel(const at::Tensor& values_C) { return values_C.view({1, -1, 1, 1}); }
 
 // What the ranks found, combined in rank order (Chan, Golub, LeVeque 1983): the variance of the
 // whole is never a difference of large numbers. Shapes: [world, 1 + 2 C]: count, mean, variance.
@@ -145,18 +141,15 @@ at::Tensor scaled(const at::Tensor& x_NCHW, const at::Tensor& slope, const at::T
   return out;
 }
 
-struct Gradients {
-  at::Tensor x_NCHW, weight_C, bias_C;
-};
-
 // dL/dx of the batch's loss, which is the sum of the ranks' shares: what the other ranks' images
 // owe to the common mean and variance arrives through the two sums (Ioffe and Szegedy 2015, §3).
-Gradients first_order(const parallel::BatchReducer* batch, const at::Tensor& gradient_NCHW,
-                      const at::Tensor& x_NCHW, const at::Tensor& weight, const Statistics& all) {
+NormGradients first_order(const parallel::BatchReducer* batch, const at::Tensor& gradient_NCHW,
+                          const at::Tensor& x_NCHW, const at::Tensor& weight,
+                          const Statistics& all) {
   const torch::NoGradGuard no_grad;
   const at::Tensor g = gradient_NCHW.contiguous(at::MemoryFormat::ChannelsLast);
-  const at::Tensor invstd = (all.var_C + kEpsilon).rsqrt();
-  Gradients own{.x_NCHW = at::empty_like(x_NCHW), .weight_C = {}, .bias_C = {}};
+  const at::Tensor invstd = (all.var_C + kNormEpsilon).rsqrt();
+  NormGradients own{.x_NCHW = at::empty_like(x_NCHW), .weight_C = {}, .bias_C = {}};
   by_type(x_NCHW, [&](auto type) {
     using T = decltype(type);
     const std::int64_t channels = x_NCHW.size(1);
@@ -183,29 +176,6 @@ Gradients first_order(const parallel::BatchReducer* batch, const at::Tensor& gra
   return own;
 }
 
-// The same as a formula of x, weight and gradient, with mean and variance as functions of x, so
-// that autograd can differentiate it again.
-Gradients differentiable(const parallel::BatchReducer* batch, const at::Tensor& gradient_NCHW,
-                         const at::Tensor& x_NCHW, const at::Tensor& weight, double count) {
-  const auto mean_of = [&](const at::Tensor& sums) {
-    return (batch == nullptr ? sums : batch->sum(sums)) / count;
-  };
-  const at::ScalarType type = weight.scalar_type();
-  const at::Tensor x = x_NCHW.to(type);
-  const at::Tensor gradient = gradient_NCHW.to(type);
-  const at::Tensor centred = x - per_channel(mean_of(x.sum(kAllButChannels)));
-  const at::Tensor var = mean_of(centred.square().sum(kAllButChannels));
-  const at::Tensor invstd = (var + kEpsilon).rsqrt();
-  const at::Tensor normal = centred * per_channel(invstd);
-  const at::Tensor of_weight = (gradient * normal).sum(kAllButChannels);
-  const at::Tensor of_bias = gradient.sum(kAllButChannels);
-  const at::Tensor common =
-      gradient - per_channel(mean_of(of_bias)) - normal * per_channel(mean_of(of_weight));
-  return {.x_NCHW = (per_channel(weight * invstd) * common).to(x_NCHW.scalar_type()),
-          .weight_C = of_weight,
-          .bias_C = of_bias};
-}
-
 class Normalize : public torch::autograd::Function<Normalize> {
  public:
   // `batch`: null for this rank's images alone.
@@ -216,7 +186,7 @@ class Normalize : public torch::autograd::Function<Normalize> {
     context->save_for_backward({x_NCHW, weight, mean, var});
     context->saved_data["count"] = count;
     context->saved_data["batch"] = batch;
-    const at::Tensor slope = weight.to(at::kDouble) * (var + kEpsilon).rsqrt();
+    const at::Tensor slope = weight.to(at::kDouble) * (var + kNormEpsilon).rsqrt();
     const at::Tensor level = bias.to(at::kDouble) - slope * mean;
     return scaled(x_NCHW, slope.to(weight.scalar_type()), level.to(weight.scalar_type()));
   }
@@ -228,9 +198,10 @@ class Normalize : public torch::autograd::Function<Normalize> {
     // NOLINTNEXTLINE(performance-no-int-to-ptr): the context stores numbers only
     const auto* const batch =
         reinterpret_cast<const parallel::BatchReducer*>(context->saved_data["batch"].toInt());
-    const Gradients all =
+    const NormGradients all =
         torch::GradMode::is_enabled()
-            ? differentiable(batch, gradients.at(0), saved[0], saved[1], count)
+            ? differentiable_backward(batch, gradients.at(0), saved[0], saved[1],
+                                      torch::scalar_tensor(count, torch::kDouble))
             : first_order(batch, gradients.at(0), saved[0], saved[1],
                           {.mean_C = saved[2], .var_C = saved[3], .count = count});
     return {all.x_NCHW, all.weight_C, all.bias_C, {}, {}, {}, {}};
@@ -248,13 +219,18 @@ BatchNorm::BatchNorm(std::int64_t channels)
 at::Tensor BatchNorm::forward(const at::Tensor& x_NCHW) {
   if (is_training()) return over_batch(x_NCHW.contiguous(at::MemoryFormat::ChannelsLast));
   if (x_NCHW.numel() == 0) return x_NCHW;
-  return at::batch_norm(x_NCHW, weight_, bias_, running_mean_, running_var_, false, kMomentum,
-                        kEpsilon, false);
+  return at::batch_norm(x_NCHW, weight_, bias_, running_mean_, running_var_, false, kNormMomentum,
+                        kNormEpsilon, false);
 }
 
 at::Tensor BatchNorm::over_batch(const at::Tensor& x_NCHW) {
   const parallel::BatchReducer* const batch =
       batch_ != nullptr && batch_->world() > 1 ? batch_ : nullptr;
+  if (!x_NCHW.is_cpu()) {
+    return normalize_on_device(
+        batch, x_NCHW,
+        {.weight = weight_, .bias = bias_, .mean = running_mean_, .var = running_var_});
+  }
   Statistics all;
   {
     const torch::NoGradGuard no_grad;
@@ -262,9 +238,9 @@ at::Tensor BatchNorm::over_batch(const at::Tensor& x_NCHW) {
     all = combine(batch == nullptr ? mine.unsqueeze(0) : batch->gather(mine));
     if (all.count == 0) return x_NCHW;
     const at::ScalarType type = running_mean_.scalar_type();
-    running_mean_.lerp_(all.mean_C.to(type), kMomentum);
+    running_mean_.lerp_(all.mean_C.to(type), kNormMomentum);
     running_var_.lerp_((all.var_C * (all.count / std::max(1.0, all.count - 1))).to(type),
-                       kMomentum);
+                       kNormMomentum);
   }
   return Normalize::apply(x_NCHW, weight_, bias_, all.mean_C, all.var_C, all.count,
                           reinterpret_cast<std::int64_t>(batch));

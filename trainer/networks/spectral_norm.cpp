@@ -20,7 +20,7 @@ SpectralNorm::SpectralNorm(std::int64_t rows)
 
 at::Tensor SpectralNorm::forward(const at::Tensor& weight) {
   // Singular values are not for bfloat16.
-  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::DispatchKey::AutocastCPU);
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
   const at::Tensor matrix = as_matrix(weight).to(u_.scalar_type());
   at::Tensor u = u_;
   at::Tensor v;
