@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
@@ -43,6 +44,7 @@ class FakeMemory {
   [[nodiscard]] std::size_t bytes() const;  ///< allocated and not freed
 
   std::atomic<bool> failed{false};  ///< the device itself: every later question about it says so
+  std::atomic<std::size_t> most_bytes{SIZE_MAX};  ///< that LibTorch gets
 
  private:
   struct Block {

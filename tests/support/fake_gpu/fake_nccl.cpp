@@ -390,7 +390,10 @@ int FakeNccl::mem_free(void* memory) {
 }
 
 comm::DeviceApis make_fake_gpu(const Faults& faults) {
-  auto memory = std::make_shared<FakeMemory>();
+  return make_fake_gpu(faults, std::make_shared<FakeMemory>());
+}
+
+comm::DeviceApis make_fake_gpu(const Faults& faults, const std::shared_ptr<FakeMemory>& memory) {
   return {.nccl = std::make_shared<FakeNccl>(faults, memory),
           .cuda = std::make_shared<FakeCuda>(faults, memory)};
 }

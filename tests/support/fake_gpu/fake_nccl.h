@@ -60,5 +60,7 @@ class FakeNccl final : public comm::NcclApi {
 
 /// Both fakes, on one made-up device.
 [[nodiscard]] comm::DeviceApis make_fake_gpu(const Faults& faults);
+[[nodiscard]] comm::DeviceApis make_fake_gpu(const Faults& faults,
+                                             const std::shared_ptr<FakeMemory>& memory);
 
 }  // namespace atelier::tests

@@ -17,12 +17,14 @@ bool set(Faults& faults, std::string_view name, std::string_view value) {
   if (name == "name") return !(faults.name = value).empty();
   if (name == "capability") return (faults.capability = static_cast<int>(number())) > 0;
   if (name == "runtime") return (faults.runtime = static_cast<int>(number())) > 0;
+  if (name == "memory" && value == "own") return faults.own_memory = true;
   if (name == "copy" && value == "never") return faults.copy_never = true;
   if (name == "abort" && value == "hangs") return faults.abort_hangs = true;
   if (name == "bus" && value == "one") return faults.one_bus = true;
   if (name == "async_error") return (faults.async_error = number()) > 0;
   if (name == "device_error") return (faults.device_error = number()) > 0;
   if (name == "stall") return (faults.stall = number()) > 0;
+  if (name == "bytes") return (faults.most_bytes = number()) > 0;
   if (name == "delay_us") return (faults.delay_us = number()) >= 0;
   if (name == "devices") return (faults.devices = static_cast<int>(number())) >= 0;
   if (name == "nccl") return (faults.nccl = static_cast<int>(number())) > 0;

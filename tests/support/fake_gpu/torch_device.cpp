@@ -44,6 +44,9 @@ class DeviceMemory final : public c10::DeviceAllocator {
 
   c10::DataPtr allocate(std::size_t bytes) override {
     if (bytes == 0) return {nullptr, kFakeDevice};
+    TORCH_CHECK_WITH(OutOfMemoryError, memory_.bytes() + bytes <= memory_.most_bytes,
+                     "the made-up device has ", memory_.most_bytes.load(), " bytes, of which ",
+                     memory_.bytes(), " are in use; ", bytes, " more were asked for.");
     auto* const block = new Block{this, memory_.allocate(bytes), bytes};
     count(bytes, /*freed=*/false);
     return {block->memory, block, &DeviceMemory::release, kFakeDevice};
@@ -320,6 +323,7 @@ void register_torch_device(std::shared_ptr<FakeMemory> memory) {
   at::RegisterPrivateUse1HooksInterface(new Hooks(device));
   c10::register_privateuse1_backend("privateuseone");
   register_operators(*state);
+  register_moving();
   register_autocast(*state);
   static_cast<void>(state.release());
 }

@@ -1,5 +1,6 @@
 // What the parts of the made-up LibTorch device know of each other: torch_device.cpp has memory,
-// streams and registration, torch_operators.cpp the kernels, torch_autocast.cpp the casts.
+// streams and registration, torch_operators.cpp the kernels, torch_autocast.cpp the casts,
+// torch_moving.cpp the way of parameters from the host to the device.
 // Thread safety: the state is shared by all threads; registration happens once, on one thread.
 #pragma once
 
@@ -31,5 +32,6 @@ struct TorchDeviceState {
 
 void register_operators(TorchDeviceState& state);
 void register_autocast(TorchDeviceState& state);
+void register_moving();
 
 }  // namespace atelier::tests
