@@ -22,12 +22,13 @@ namespace {
 
 constexpr std::chrono::hours kLongestCommand{24};
 
-struct Ranks {
-  std::string backend = "auto";
+// How ranks talk, and where they compute.
+struct BackendChoice {
+  std::string name = "auto";
   bool share_gpu = false;
 };
 
-std::unique_ptr<CLI::App> command_line(Action& chosen, Ranks& ranks) {
+std::unique_ptr<CLI::App> command_line(Action& chosen, BackendChoice& backend) {
   auto app = std::make_unique<CLI::App>(
       "Atelier trains image generators (AE, VAE, GAN), data-parallel under mpirun.\n\n"
       "  atelier data import photos.zip --out photos\n"
@@ -35,11 +36,13 @@ std::unique_ptr<CLI::App> command_line(Action& chosen, Ranks& ranks) {
       "  atelier sample runs/gan --count 64 --out samples.png\n",
       "atelier");
   app->require_subcommand(1);
-  app->add_option("--backend", ranks.backend,
-                  "how ranks talk: auto (mpi under mpirun, else self), self, mpi, nccl")
+  app->add_option(
+         "--backend", backend.name,
+         "how ranks talk, and where they compute: nccl (on GPUs), mpi (on CPUs), self (a process "
+         "alone), auto (under mpirun nccl where each rank has a GPU, else mpi)")
       ->capture_default_str();
-  app->add_flag("--share-gpu", ranks.share_gpu,
-                "with --backend nccl: several ranks may use one GPU; slow, for trying things out");
+  app->add_flag("--share-gpu", backend.share_gpu,
+                "with --backend nccl: ranks may have one GPU together (slow; for tests)");
   add_data(*app, chosen);
   add_train(*app, chosen);
   add_sample(*app, chosen);
@@ -86,14 +89,21 @@ ExitCode run_once(const Action& action, Context& context) {
   return context.comm.rank() == 0 ? action(context) : ExitCode::kDone;  // the end is a barrier
 }
 
-int run(const Action& action, bool shared, const Ranks& ranks) {
+// A command that one rank does alone needs no GPUs.
+comm::Backend backend_of(const std::string& name, bool shared) {
+  const comm::Backend backend = comm::parse_backend(name);
+  if (backend != comm::Backend::kAuto || shared) return backend;
+  return comm::started_by_mpirun() ? comm::Backend::kMpi : comm::Backend::kSelf;
+}
+
+int run(const Action& action, bool shared, const BackendChoice& backend) {
   ProcessLog starting({});
   std::unique_ptr<comm::Comm> comm;
   std::unique_ptr<ProcessLog> log;
   try {
     comm::MpiSession session(comm::started_by_mpirun());
     comm = comm::make_comm(
-        session, {.backend = comm::parse_backend(ranks.backend), .share_device = ranks.share_gpu});
+        session, {.backend = backend_of(backend.name, shared), .share_device = backend.share_gpu});
     log = std::make_unique<ProcessLog>(
         ProcessLogOptions{.rank = comm->rank(), .world = comm->world(), .file = {}});
     LocalFileSystem files;
@@ -119,9 +129,9 @@ int run(const Action& action, bool shared, const Ranks& ranks) {
 int main(int argc, char** argv) {
   atelier::app::keep_freed_memory();
   atelier::app::Action chosen;
-  atelier::app::Ranks ranks;
+  atelier::app::BackendChoice backend;
   bool shared = true;
-  const auto app = atelier::app::command_line(chosen, ranks);
+  const auto app = atelier::app::command_line(chosen, backend);
   try {
     app->parse(argc, argv);
     shared = app->got_subcommand("train") || app->got_subcommand("bench") ||
@@ -133,5 +143,5 @@ int main(int argc, char** argv) {
       throw atelier::ConfigError(problem, "See `atelier --help` and `atelier COMMAND --help`.");
     };
   }
-  return atelier::app::run(chosen, shared, ranks);
+  return atelier::app::run(chosen, shared, backend);
 }

@@ -43,7 +43,7 @@ void BareLoop::step(const engine::MicroBatch& batch) {
     }
     objectives::Losses losses;
     {
-      const engine::AutocastScope autocast(bfloat16_);
+      const engine::AutocastScope autocast(bfloat16_, at::kCPU);
       losses = objective_->losses(
           phase, {.images_NCHW = batch.images_NCHW[static_cast<std::size_t>(phase.image_stream)],
                   .position = batch.position,

@@ -5,6 +5,7 @@
 #include "launch/base/error.h"
 #include "launch/base/text.h"
 #include "trainer/bench/step_inputs.h"
+#include "trainer/device/device.h"
 #include "trainer/engine/images.h"
 #include "trainer/engine/trials.h"
 #include "trainer/objectives/registry.h"
@@ -22,7 +23,9 @@ ModelInTraining::ModelInTraining(const loop::RunConfig& config, const networks::
       engine_(
           *objective_, comm, config.optimizer,
           config.train.precision == Precision::kAuto ? Precision::kFloat32 : config.train.precision,
-          config.train.batch_norm) {
+          config.train.batch_norm),
+      uploads_(engine_.device()) {
+  device::configure(engine_.device(), config.device, config.train.deterministic);
   for (const objectives::Phase& phase : objective_->phases()) {
     streams_ = std::max(streams_, phase.image_stream + 1);
   }
@@ -31,7 +34,10 @@ ModelInTraining::ModelInTraining(const loop::RunConfig& config, const networks::
   count_ = batch * (comm.rank() + 1) / comm.world() - first_;
   for (std::int64_t step = 0; step < kInputSteps; ++step) {
     for (int stream = 0; stream < streams_; ++stream) {
-      bytes_.push_back(made_up_images(geometry, stream, step, first_, count_));
+      auto bytes = made_up_images(geometry, stream, step, first_, count_);
+      const at::Tensor images = engine::as_tensor(bytes, geometry);
+      bytes_NHWC_.push_back(device::staging(engine_.device(), images.sizes(), torch::kByte));
+      bytes_NHWC_.back().copy_(images);
     }
   }
 }
@@ -41,9 +47,9 @@ void ModelInTraining::make_choices() {
   const auto images = images_of(0);
   const engine::MicroBatch batch{.position = position(0), .images_NCHW = images};
   if (config_.train.precision == Precision::kAuto) {
-    static_cast<void>(engine::choose_precision(engine_, comm_, input(batch)));
+    static_cast<void>(engine::choose_precision(engine_, comm_, input(batch, false)));
   }
-  static_cast<void>(engine::choose_buckets(engine_, comm_, config_.optimizer, input(batch)));
+  static_cast<void>(engine::choose_buckets(engine_, comm_, config_.optimizer, input(batch, false)));
 }
 
 std::function<void(std::int64_t)> ModelInTraining::bare_step() {
@@ -59,9 +65,21 @@ std::function<void(std::int64_t)> ModelInTraining::bare_step() {
 engine::StepReport ModelInTraining::step(std::int64_t step, const engine::StageListener& listener) {
   const auto images = images_of(step);
   const engine::MicroBatch batch{.position = position(step), .images_NCHW = images};
-  engine::StepReport report = engine_.step(input(batch), listener);
-  if (!report.updated) {
-    throw DeviceError(text("Step ", step, " of the benchmark: a value is not finite."),
+  const bool read = step % config_.device.report_steps == 0;
+  return checked(engine_.step(input(batch, read), listener));
+}
+
+engine::StepReport ModelInTraining::whole_step(std::int64_t step) {
+  const auto images = images_of(step);
+  const engine::MicroBatch batch{.position = position(step), .images_NCHW = images};
+  const engine::StepReport report = checked(engine_.step(input(batch, true), [](engine::Stage) {}));
+  const auto late = engine_.settle();
+  return late ? checked(*late) : report;
+}
+
+engine::StepReport ModelInTraining::checked(engine::StepReport report) {
+  if (!report.updated()) {
+    throw DeviceError(text("Step ", report.step, " of the benchmark: a value is not finite."),
                       "Lower optimizer.learning_rate, or try train.precision = fp32.");
   }
   return report;
@@ -71,11 +89,12 @@ std::uint64_t ModelInTraining::seed() const {
   return static_cast<std::uint64_t>(config_.train.seed);
 }
 
-std::vector<at::Tensor> ModelInTraining::images_of(std::int64_t step) const {
+std::vector<at::Tensor> ModelInTraining::images_of(std::int64_t step) {
   std::vector<at::Tensor> images;
   const auto first = static_cast<std::size_t>(step % kInputSteps * streams_);
   for (std::size_t i = 0; i < static_cast<std::size_t>(streams_); ++i) {
-    images.push_back(engine::to_images(bytes_[first + i], geometry_, engine_.type()));
+    images.push_back(
+        engine::to_images(uploads_.upload(bytes_NHWC_[first + i]), {}, engine_.type()));
   }
   return images;
 }
@@ -88,11 +107,13 @@ objectives::Position ModelInTraining::position(std::int64_t step) const {
           .global_batch = config_.train.batch};
 }
 
-engine::StepInput ModelInTraining::input(const engine::MicroBatch& batch) const {
+engine::StepInput ModelInTraining::input(const engine::MicroBatch& batch, bool read) const {
   const auto size = static_cast<double>(config_.train.batch);
   return {.micro_batches = {&batch, 1},
           .images_before = static_cast<double>(batch.position.step) * size,
-          .images_total = 1e9};
+          .images_total = 1e9,
+          .flags = {},
+          .read = read};
 }
 
 }  // namespace atelier::bench

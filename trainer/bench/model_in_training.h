@@ -10,6 +10,7 @@
 #include "launch/comm/comm.h"
 #include "launch/comm/self_comm.h"
 #include "trainer/bench/bare_loop.h"
+#include "trainer/device/uploader.h"
 #include "trainer/engine/engine.h"
 #include "trainer/loop/config.h"
 #include "trainer/networks/geometry.h"
@@ -31,15 +32,19 @@ class ModelInTraining {
   /// Bytes to updated weights. Collective: all ranks. Throws: CommError, DeviceError when a value
   /// is not finite.
   engine::StepReport step(std::int64_t step, const engine::StageListener& listener);
+  /// The same with the numbers of this very step. Waits for a device.
+  engine::StepReport whole_step(std::int64_t step);
 
   /// The same images through the bare loop, with weights of its own.
   [[nodiscard]] std::function<void(std::int64_t)> bare_step();
 
  private:
+  /// Throws: DeviceError when a value was not finite.
+  [[nodiscard]] static engine::StepReport checked(engine::StepReport report);
   [[nodiscard]] std::uint64_t seed() const;
-  [[nodiscard]] std::vector<at::Tensor> images_of(std::int64_t step) const;
+  [[nodiscard]] std::vector<at::Tensor> images_of(std::int64_t step);
   [[nodiscard]] objectives::Position position(std::int64_t step) const;
-  [[nodiscard]] engine::StepInput input(const engine::MicroBatch& batch) const;
+  [[nodiscard]] engine::StepInput input(const engine::MicroBatch& batch, bool read) const;
 
   const loop::RunConfig& config_;
   networks::Geometry geometry_;
@@ -52,7 +57,8 @@ class ModelInTraining {
   int streams_ = 0;
   std::int64_t first_ = 0;
   std::int64_t count_ = 0;
-  std::vector<std::vector<std::uint8_t>> bytes_;  ///< by step, then stream
+  device::Uploader uploads_;
+  std::vector<at::Tensor> bytes_NHWC_;  ///< by step, then stream
 };
 
 }  // namespace atelier::bench

@@ -59,7 +59,7 @@ class Ours {
   ManyTensors net_;
   engine::FlatParameters flat_;
   at::Tensor average_;
-  std::unique_ptr<engine::Optimizer> optimizer_;
+  std::unique_ptr<engine::HostOptimizer> optimizer_;
 };
 
 // PyTorch's best: one fused call over the list of tensors, one for the average.

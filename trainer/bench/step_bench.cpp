@@ -10,6 +10,7 @@
 #include "trainer/bench/model_in_training.h"
 #include "trainer/bench/step_inputs.h"
 #include "trainer/bench/timing.h"
+#include "trainer/device/device.h"
 
 namespace atelier::bench {
 namespace {
@@ -90,6 +91,9 @@ std::string step_bench(const StepBenchOptions& options, comm::Comm& comm, FileSy
   if (options.bare && comm.world() > 1) {
     throw RefusedError("The bare loop knows no ranks.", "Start one rank to compare with it.");
   }
+  if (options.bare && !comm.host_can_touch()) {
+    throw RefusedError("The bare loop computes on hosts only.", "Leave out --backend nccl.");
+  }
   ModelInTraining bench(options.config, options.geometry, comm);
   if (!options.inputs.empty() && comm.rank() == 0) {
     write_inputs(files, options.inputs, bench.core(), options.config, options.geometry,
@@ -98,7 +102,7 @@ std::string step_bench(const StepBenchOptions& options, comm::Comm& comm, FileSy
   bench.make_choices();
   Json losses = Json::array();
   for (std::int64_t step = 0; step < kInputSteps; ++step) {
-    losses.push_back(losses_of(bench.step(step, [](Stage) {})));
+    losses.push_back(losses_of(bench.whole_step(step)));
   }
   StageClock stages;
   std::vector<double> milliseconds;
@@ -131,6 +135,8 @@ std::string step_bench(const StepBenchOptions& options, comm::Comm& comm, FileSy
        {{"bytes", bench.core().bucket_plan().bytes},
         {"overlap", bench.core().bucket_plan().overlap}}},
       {"peak_memory_bytes", memory},
+      {"device", bench.core().device().str()},
+      {"peak_device_memory_bytes", device::peak_bytes(bench.core().device())},
       {"losses", losses}};
   if (options.bare) result["bare_loop"] = bare;
   return result.dump(1) + "\n";

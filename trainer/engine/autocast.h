@@ -9,13 +9,14 @@ namespace atelier::engine {
 
 class AutocastScope {
  public:
-  explicit AutocastScope(bool enabled);
+  AutocastScope(bool enabled, at::DeviceType device);
   ~AutocastScope();
   AutocastScope(const AutocastScope&) = delete;
   AutocastScope& operator=(const AutocastScope&) = delete;
 
  private:
   bool enabled_;
+  at::DeviceType device_;
 };
 
 }  // namespace atelier::engine

@@ -5,6 +5,7 @@
 
 #include "launch/base/error.h"
 #include "launch/base/text.h"
+#include "trainer/device/device.h"
 #include "trainer/engine/autocast.h"
 #include "trainer/networks/batch_norm.h"
 #include "trainer/parallel/tensor_buffer.h"
@@ -12,26 +13,14 @@
 namespace atelier::engine {
 namespace {
 
+// After values that were not finite, so that the next ones can be explained while the images that
+// made them are there.
+constexpr std::int64_t kWatchfulSteps = 100;
+
 NetValue& value_of(StepReport& report, const std::string& net) {
   const auto found = std::find_if(report.nets.begin(), report.nets.end(),
                                   [&](const NetValue& value) { return value.net == net; });
   return found != report.nets.end() ? *found : report.nets.emplace_back(NetValue{.net = net});
-}
-
-// `of_batches`: of each micro-batch.
-void record_terms(const objectives::Phase& phase, const std::vector<objectives::Losses>& of_batches,
-                  StepReport& report) {
-  for (const std::string& term : phase.terms) {
-    LossValue value{.net = phase.net, .term = term};
-    for (const objectives::Losses& losses : of_batches) {
-      for (const objectives::LossTerm& computed : losses.terms) {
-        if (computed.name != term) continue;
-        value.value += computed.value.item<double>() / static_cast<double>(of_batches.size());
-        value.present = true;
-      }
-    }
-    report.losses.push_back(std::move(value));
-  }
 }
 
 }  // namespace
@@ -48,6 +37,7 @@ Engine::Engine(objectives::Objective& objective, comm::Comm& comm, const Optimiz
                Precision precision, BatchStatistics statistics)
     : objective_(&objective),
       comm_(&comm),
+      device_(device::of(comm)),
       batch_(comm),
       optimizer_(optimizer),
       precision_(precision),
@@ -61,6 +51,11 @@ Engine::Engine(objectives::Objective& objective, comm::Comm& comm, const Optimiz
   }
   set_training(false);
   if (precision == Precision::kBFloat16) set_precision(precision);
+  if (device_.is_cpu()) return;
+  numbers_.emplace(comm, device_);
+  uploads_.emplace(device_);
+  schedule_ = torch::zeros({static_cast<std::int64_t>(nets_.size()), 2},
+                           torch::TensorOptions(torch::kFloat).device(device_));
 }
 
 at::ScalarType Engine::type() const {
@@ -91,7 +86,13 @@ TrainedNet& Engine::net(const std::string& name) {
 }
 
 StepReport Engine::step(const StepInput& input, const StageListener& listener) {
-  StepReport report;
+  ATELIER_CHECK(!input.micro_batches.empty(), "a step has images");
+  StepReport report{.step = input.micro_batches.front().position.step};
+  std::optional<StepReport> before;
+  if (numbers_) {
+    before = numbers_->begin();
+    upload_schedule(input);
+  }
   set_training(true);
   for (const objectives::Phase& phase : objective_->phases()) {
     run_phase(phase, input, listener, report);
@@ -99,8 +100,67 @@ StepReport Engine::step(const StepInput& input, const StageListener& listener) {
   set_training(false);
   listener(Stage::kMetrics);
   settle_statistics();
+  if (numbers_) return finish_on_device(input, std::move(report), std::move(before));
   reduce_scalars(input, report);
   return report;
+}
+
+std::optional<StepReport> Engine::settle() {
+  comm_->synchronize();
+  if (!numbers_) return std::nullopt;
+  auto report = numbers_->settle();
+  if (report && !report->updated()) watchful_steps_ = kWatchfulSteps;
+  return report;
+}
+
+StepReport Engine::finish_on_device(const StepInput& input, StepReport report,
+                                    std::optional<StepReport> before) {
+  const std::int64_t bytes = report.reduced_bytes;
+  numbers_->end(std::move(report), input.read || watchful_steps_ > 0);
+  if (watchful_steps_ > 0) {
+    --watchful_steps_;
+    const std::int64_t skipped = before ? before->skipped : 0;
+    before = settle();
+    before->skipped += skipped;
+    explain_skips(input, *before);
+  }
+  StepReport now = before ? std::move(*before) : StepReport();
+  if (!now.updated()) watchful_steps_ = kWatchfulSteps;
+  now.reduced_bytes = bytes;
+  sum_flags(input, now);
+  return now;
+}
+
+void Engine::explain_skips(const StepInput& input, StepReport& report) {
+  if (report.updated()) return;
+  for (const objectives::Phase& phase : objective_->phases()) {
+    if (!std::isfinite(value_of(report, phase.net).gradient_norm)) {
+      report.non_finite.push_back(explain(phase, input));
+    }
+  }
+}
+
+void Engine::upload_schedule(const StepInput& input) {
+  const double batch = input.images();
+  const double images = input.images_before + batch;
+  const double factor = learning_rate_factor(optimizer_, images, input.images_total);
+  const double decay = average_decay(optimizer_, images, batch);
+  const at::Tensor values = device::staging(device_, schedule_.sizes(), torch::kFloat);
+  for (std::size_t i = 0; i < nets_.size(); ++i) {
+    float* const row = values.mutable_data_ptr<float>() + 2 * i;
+    row[0] = static_cast<float>(nets_[i]->learning_rate() * factor);
+    row[1] = static_cast<float>(1 - decay);
+  }
+  schedule_.copy_(values, /*non_blocking=*/true);
+}
+
+at::Tensor Engine::draw(const objectives::Position& at, Stream stream, std::int64_t dims,
+                        at::ScalarType type) {
+  const at::Tensor drawn = objectives::normal(at, stream, dims, type);
+  if (device_.is_cpu()) return drawn;
+  const at::Tensor staged = device::staging(device_, drawn.sizes(), type);
+  staged.copy_(drawn);
+  return uploads_->upload(staged);
 }
 
 void Engine::settle_statistics() {
@@ -133,11 +193,13 @@ objectives::Losses Engine::differentiate(const objectives::Phase& phase, const M
   listener(Stage::kForward);
   objectives::Losses losses;
   {
-    const AutocastScope autocast(precision_ == Precision::kBFloat16);
+    const AutocastScope autocast(precision_ == Precision::kBFloat16, device_.type());
     losses = objective_->losses(
         phase, {.images_NCHW = batch.images_NCHW[static_cast<std::size_t>(phase.image_stream)],
                 .position = batch.position,
-                .batch = batch_});
+                .batch = batch_,
+                .noise = [this](const objectives::Position& at, Stream stream, std::int64_t dims,
+                                at::ScalarType type) { return draw(at, stream, dims, type); }});
   }
   listener(Stage::kBackward);
   const at::Tensor total = share == 1.0 ? losses.total : losses.total * share;
@@ -145,17 +207,16 @@ objectives::Losses Engine::differentiate(const objectives::Phase& phase, const M
   gradients.add_verdict(total);
   if (last) gradients.expect_last();
   total.backward();
+  gradients.end_backward();
   losses.total.reset();  // and with it the graph
   return losses;
 }
 
 void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
                        const StageListener& listener, StepReport& report) {
-  ATELIER_CHECK(!input.micro_batches.empty(), "a step has images");
   TrainedNet& trained = net(phase.net);
   require_gradients(phase);
-  std::vector<at::Tensor> frozen_before;
-  for (const auto& each : nets_) frozen_before.push_back(each->flat().frozen().clone());
+  keep_running_statistics();
   trained.gradients().begin();
   std::vector<objectives::Losses> losses;
   const double share = 1.0 / static_cast<double>(input.micro_batches.size());
@@ -167,6 +228,18 @@ void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
   report.reduced_bytes += trained.gradients().finish();
 
   listener(Stage::kOptimizer);
+  if (numbers_) {
+    update_on_device(phase, report);
+  } else {
+    update_on_host(phase, input, report);
+  }
+  listener(Stage::kMetrics);
+  record_terms(phase, losses, report);
+}
+
+void Engine::update_on_host(const objectives::Phase& phase, const StepInput& input,
+                            StepReport& report) {
+  TrainedNet& trained = net(phase.net);
   NetValue& value = value_of(report, phase.net);
   const at::Tensor& gradients = trained.flat().gradients();
   value.gradient_norm = norm_of(gradients);
@@ -178,16 +251,66 @@ void Engine::run_phase(const objectives::Phase& phase, const StepInput& input,
                                           average_decay(optimizer_, images, batch));
   } else {
     // The sum over ranks is the same everywhere, so every rank comes to this verdict alone.
-    report.updated = false;
+    report.skipped = 1;
     value.parameter_norm = norm_of(trained.flat().trained());
     report.non_finite.push_back(explain(phase, input));
-    // Running statistics have seen what was not finite.
-    for (std::size_t i = 0; i < nets_.size(); ++i) {
-      nets_[i]->flat().frozen().copy_(frozen_before[i]);
-    }
+    restore_running_statistics();
   }
-  listener(Stage::kMetrics);
-  record_terms(phase, losses, report);
+}
+
+// The same without a look at what is computed: where the norm is not finite, all stays as it was.
+void Engine::update_on_device(const objectives::Phase& phase, StepReport& report) {
+  const torch::NoGradGuard no_grad;
+  TrainedNet& trained = net(phase.net);
+  std::int64_t row = 0;
+  while (nets_[static_cast<std::size_t>(row)].get() != &trained) ++row;
+  const at::Tensor norm = norm_on_device(trained.flat().gradients());
+  const at::Tensor weights_norm = trained.update({.learning_rate = schedule_[row][0],
+                                                  .average_step = schedule_[row][1],
+                                                  .gradient_norm = norm});
+  const NetValue* const value = &value_of(report, phase.net);
+  numbers_->add_update(static_cast<std::size_t>(value - report.nets.data()), norm, weights_norm);
+  const at::Tensor finite = torch::isfinite(norm);
+  for (std::size_t i = 0; i < nets_.size(); ++i) {
+    const at::Tensor frozen = nets_[i]->flat().frozen();
+    if (frozen.numel() > 0) frozen.copy_(torch::where(finite, frozen, frozen_before_[i]));
+  }
+}
+
+// Running statistics see what is not finite before anybody else does.
+void Engine::keep_running_statistics() {
+  frozen_before_.clear();
+  for (const auto& each : nets_) frozen_before_.push_back(each->flat().frozen().clone());
+}
+
+void Engine::restore_running_statistics() {
+  for (std::size_t i = 0; i < nets_.size(); ++i) {
+    nets_[i]->flat().frozen().copy_(frozen_before_[i]);
+  }
+}
+
+// `of_batches`: of each micro-batch.
+void Engine::record_terms(const objectives::Phase& phase,
+                          const std::vector<objectives::Losses>& of_batches, StepReport& report) {
+  const auto batches = static_cast<double>(of_batches.size());
+  for (const std::string& term : phase.terms) {
+    LossValue value{.net = phase.net, .term = term};
+    at::Tensor there;  // its sum, on a device
+    for (const objectives::Losses& losses : of_batches) {
+      for (const objectives::LossTerm& computed : losses.terms) {
+        if (computed.name != term) continue;
+        value.present = true;
+        if (!numbers_) {
+          value.value += computed.value.item<double>() / batches;
+        } else {
+          const at::Tensor share = computed.value.to(torch::kDouble) / batches;
+          there = there.defined() ? there + share : share;
+        }
+      }
+    }
+    if (there.defined()) numbers_->add_loss(there);
+    report.losses.push_back(std::move(value));
+  }
 }
 
 Finding Engine::search(const objectives::Phase& phase, const StepInput& input) {
@@ -214,6 +337,13 @@ NonFinite Engine::explain(const objectives::Phase& phase, const StepInput& input
           .what = name_of(culprit.finding, phase, nets_),
           .rank = culprit.rank,
           .values = culprit.finding.values};
+}
+
+void Engine::sum_flags(const StepInput& input, StepReport& report) {
+  report.flags.assign(input.flags.begin(), input.flags.end());
+  if (report.flags.empty()) return;
+  comm_->all_reduce({report.flags.data(), report.flags.size(), comm::DType::kFloat64},
+                    comm::ReduceOp::kSum, {.label = "flags of the step"});
 }
 
 void Engine::reduce_scalars(const StepInput& input, StepReport& report) {

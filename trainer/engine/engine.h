@@ -4,9 +4,9 @@
 // vector of scalars. Thread safety: one thread per engine.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,8 +14,11 @@
 #include <torch/torch.h>
 
 #include "launch/comm/comm.h"
+#include "trainer/device/uploader.h"
 #include "trainer/engine/config.h"
+#include "trainer/engine/device_numbers.h"
 #include "trainer/engine/non_finite.h"
+#include "trainer/engine/report.h"
 #include "trainer/engine/trained_net.h"
 #include "trainer/objectives/objective.h"
 
@@ -24,28 +27,6 @@ namespace atelier::engine {
 /// Where the time of a step goes.
 enum class Stage : std::uint8_t { kForward, kBackward, kAllReduce, kOptimizer, kMetrics };
 using StageListener = std::function<void(Stage)>;
-
-struct LossValue {
-  std::string net;
-  std::string term;
-  double value = 0;
-  bool present = false;  ///< false: this step did not compute it (lazy penalties)
-};
-
-struct NetValue {
-  std::string net;
-  double gradient_norm = 0;
-  double parameter_norm = 0;  ///< of the trained weights, after the step
-};
-
-struct StepReport {
-  std::vector<LossValue> losses;
-  std::vector<NetValue> nets;
-  std::vector<double> flags;  ///< sums over ranks of what the caller passed in
-  std::int64_t reduced_bytes = 0;
-  bool updated = true;  ///< false: some net was left as it was, since a value was not finite
-  std::vector<NonFinite> non_finite;  ///< what was found about each such net
-};
 
 /// Images that pass through the nets at once. Statistics of the batch (an optimal sigma, batch
 /// normalisation) are those of one micro-batch over all ranks.
@@ -61,6 +42,8 @@ struct StepInput {
   double images_before = 0;  ///< images seen before this step, for schedules
   double images_total = 0;
   std::span<const double> flags = {};  ///< summed over ranks
+  bool read =
+      true;  ///< losses and norms are wanted; on hosts they always come. The same on all ranks
 
   [[nodiscard]] double images() const;  ///< of the step, over all ranks
 };
@@ -72,9 +55,17 @@ class Engine {
   Engine(objectives::Objective& objective, comm::Comm& comm, const OptimizerConfig& optimizer,
          Precision precision, BatchStatistics statistics = BatchStatistics::kSync);
 
-  /// One step. A phase whose loss or gradient is not finite on any rank changes no weight.
-  /// Collective: all ranks. Throws: CommError.
+  /// One step. A phase whose loss or gradient is not finite on any rank changes no weight. On a
+  /// device it returns while the device computes, with the numbers of the step before the last.
+  /// Collective: all ranks. Throws: CommError, DeviceError.
   [[nodiscard]] StepReport step(const StepInput& input, const StageListener& listener);
+  /// Waits for a device. Returns the numbers that steps were asked for and did not bring yet; none
+  /// on hosts. The same on all ranks. Throws: CommError, DeviceError.
+  [[nodiscard]] std::optional<StepReport> settle();
+
+  [[nodiscard]] at::Device device() const { return device_; }
+  /// Steps that pass until step() brings a step's numbers.
+  [[nodiscard]] std::int64_t lag() const { return numbers_ ? DeviceNumbers::kAhead : 0; }
 
   /// Requires: between float32 and bfloat16 only; weights are float32 in both.
   void set_precision(Precision precision);
@@ -102,16 +93,37 @@ class Engine {
   void require_gradients(const objectives::Phase& phase);
   void run_phase(const objectives::Phase& phase, const StepInput& input,
                  const StageListener& listener, StepReport& report);
+  /// The weights of a phase's net, on the host or the device.
+  void update_on_host(const objectives::Phase& phase, const StepInput& input, StepReport& report);
+  void update_on_device(const objectives::Phase& phase, StepReport& report);
+  void record_terms(const objectives::Phase& phase,
+                    const std::vector<objectives::Losses>& of_batches, StepReport& report);
+  void keep_running_statistics();
+  void restore_running_statistics();
+  /// What the step's updates depend on besides the gradients, onto the device.
+  void upload_schedule(const StepInput& input);
+  [[nodiscard]] at::Tensor draw(const objectives::Position& at, Stream stream, std::int64_t dims,
+                                at::ScalarType type);
+  void explain_skips(const StepInput& input, StepReport& report);
+  [[nodiscard]] StepReport finish_on_device(const StepInput& input, StepReport report,
+                                            std::optional<StepReport> before);
+  void sum_flags(const StepInput& input, StepReport& report);
   void reduce_scalars(const StepInput& input, StepReport& report);
 
   objectives::Objective* objective_;
   comm::Comm* comm_;
+  at::Device device_;
   parallel::BatchReducer batch_;
   OptimizerConfig optimizer_;
   Precision precision_;
   BatchStatistics statistics_;
   bool batch_norms_ = false;  ///< some net has one
   std::vector<std::unique_ptr<TrainedNet>> nets_;
+  std::vector<at::Tensor> frozen_before_;  ///< running statistics, before a phase
+  std::optional<DeviceNumbers> numbers_;   ///< these three on a device only
+  std::optional<device::Uploader> uploads_;
+  at::Tensor schedule_;              ///< learning rate and step of the average. Shapes: [nets, 2]
+  std::int64_t watchful_steps_ = 0;  ///< to come in which the host waits for every step's numbers
 };
 
 }  // namespace atelier::engine

@@ -1,6 +1,7 @@
 #include "trainer/engine/flat_parameters.h"
 
 #include "launch/base/error.h"
+#include "trainer/device/device.h"
 
 namespace atelier::engine {
 namespace {
@@ -41,9 +42,10 @@ FlatParameters::FlatParameters(networks::Net& net, at::ScalarType type, comm::Co
       trained_end = end;
     }
   }
-  weights_ = torch::zeros({end}, type);
+  const auto options = torch::TensorOptions(type).device(device::of(comm));
+  weights_ = torch::zeros({end}, options);
   std::byte* const shared = comm.allocate(static_cast<std::size_t>(trained_end * element_bytes));
-  gradients_ = torch::from_blob(shared, {trained_end}, type);
+  gradients_ = device::view_of(shared, trained_end, type, options.device());
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     const at::Tensor values = view(weights_, slots_[i]);
     values.copy_(parameters_[i]);

@@ -1,8 +1,9 @@
 // All parameters of a net in one buffer. Optimizer, all-reduce, average, norm, hash and checkpoint
 // are then one call each on one tensor. The net's parameters become views: 4-D weights in
 // channels_last order, each at a 64-byte offset. Gradients have a second buffer of the same layout,
-// in memory that the communicator reduces in place. Where the net computes in bfloat16 it sees a
-// rounded copy of its weights, kept up to date by the optimizer. Thread safety: one thread.
+// in memory that the communicator reduces in place; both lie on the device that it belongs to.
+// Where the net computes in bfloat16 it sees a rounded copy of its weights, kept up to date by the
+// optimizer. Thread safety: one thread.
 #pragma once
 
 #include <string>

@@ -45,6 +45,8 @@ class GradientBuckets {
   void begin();
   /// The next backward is the last before finish(). Collective: all ranks (by plan).
   void expect_last();
+  /// To be called after each backward.
+  void end_backward();
   /// Lets every rank see a loss that is not finite, even where its gradient is: the sum's norm will
   /// not be finite either. Shapes: scalar.
   void add_verdict(const at::Tensor& loss);
@@ -67,10 +69,15 @@ class GradientBuckets {
   struct Bucket {
     std::int64_t begin;  ///< elements of the flat buffer
     std::int64_t end;
+    std::size_t first_slot;
     std::int64_t parameters;
     std::int64_t missing = 0;  ///< parameters without a gradient yet
   };
   void receive(std::size_t slot);
+  /// Into the flat buffer: overwrites at first, adds later.
+  void take(std::size_t slot, const at::Tensor& gradient);
+  /// Takes all gradients of a bucket that still lie where autograd left them.
+  void pack(std::size_t bucket);
   /// Sums the complete buckets that are next in order.
   void launch_ready();
   void launch(std::size_t bucket);
@@ -87,8 +94,11 @@ class GradientBuckets {
   std::vector<at::Tensor> views_;
   at::Tensor wire_;             ///< what travels, where that is not the flat gradients
   std::vector<char> received_;  ///< by slot
-  bool last_ = false;           ///< no backward will add to what is received now
-  std::size_t launched_ = 0;    ///< buckets
+  /// By slot: gradients on a device, where one operation that takes many costs as much as one that
+  /// takes a single one.
+  std::vector<at::Tensor> waiting_;
+  bool last_ = false;         ///< no backward will add to what is received now
+  std::size_t launched_ = 0;  ///< buckets
   std::chrono::steady_clock::time_point expected_;
   std::vector<double> ready_seconds_;
 };

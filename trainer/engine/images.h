@@ -27,6 +27,16 @@ struct FlipKey {
                                            const networks::Geometry& geometry, at::ScalarType type,
                                            const FlipKey& key);
 
+/// In two steps, for images that travel to a device in between. The bytes as a tensor, and which
+/// images are flipped. Lifetime: that of the bytes. Shapes: → [n, H, W, C] uint8; → [n, 1, 1, 1]
+/// bool.
+[[nodiscard]] at::Tensor as_tensor(std::span<const std::uint8_t> bytes_NHWC,
+                                   const networks::Geometry& geometry);
+[[nodiscard]] at::Tensor flips(const FlipKey& key);
+/// `flip`: undefined for none. Shapes: as above, → [n, C, H, W], where the bytes are.
+[[nodiscard]] at::Tensor to_images(const at::Tensor& bytes_NHWC, const at::Tensor& flip,
+                                   at::ScalarType type);
+
 /// The inverse of to_images, rounded and clipped. Shapes: [n, C, H, W] → [n, H, W, C] uint8.
 [[nodiscard]] at::Tensor to_bytes(const at::Tensor& images_NCHW);
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <initializer_list>
 
 #include <ATen/Parallel.h>
 
@@ -59,12 +58,13 @@ CommonUpdate common(const OptimizerStep& step) {
 }
 
 // What all rules share: their moments, the count of steps, and the walk over the blocks.
-class BlockwiseOptimizer : public Optimizer {
+class BlockwiseOptimizer : public HostOptimizer {
  public:
-  BlockwiseOptimizer(const OptimizerConfig& config, const at::Tensor& like,
-                     std::initializer_list<std::string_view> moments)
+  BlockwiseOptimizer(const OptimizerConfig& config, const at::Tensor& like)
       : config_(config), steps_(torch::zeros({1}, torch::kLong)) {
-    for (const std::string_view name : moments) moments_.push_back({name, torch::zeros_like(like)});
+    for (const std::string_view name : moment_names(config.kind)) {
+      moments_.push_back({name, torch::zeros_like(like)});
+    }
   }
 
   double update(FlatParameters& flat, const at::Tensor& average, const OptimizerStep& step) final {
@@ -106,8 +106,7 @@ class BlockwiseOptimizer : public Optimizer {
 
 class Adam final : public BlockwiseOptimizer {
  public:
-  Adam(const OptimizerConfig& config, const at::Tensor& like)
-      : BlockwiseOptimizer(config, like, {"first_moment", "second_moment"}) {}
+  using BlockwiseOptimizer::BlockwiseOptimizer;
 
  private:
   void update_block(const Block& block, const OptimizerStep& step) const override {
@@ -134,8 +133,7 @@ class Adam final : public BlockwiseOptimizer {
 
 class Sgd final : public BlockwiseOptimizer {
  public:
-  Sgd(const OptimizerConfig& config, const at::Tensor& like)
-      : BlockwiseOptimizer(config, like, {"velocity"}) {}
+  using BlockwiseOptimizer::BlockwiseOptimizer;
 
  private:
   void update_block(const Block& block, const OptimizerStep& step) const override {
@@ -157,9 +155,14 @@ class Sgd final : public BlockwiseOptimizer {
 
 }  // namespace
 
-std::unique_ptr<Optimizer> make_optimizer(const OptimizerConfig& config,
-                                          const at::Tensor& flat_gradients) {
-  ATELIER_CHECK(flat_gradients.is_cpu(), "optimizers update weights on CPUs");
+std::vector<std::string_view> moment_names(OptimizerKind kind) {
+  if (kind == OptimizerKind::kSgd) return {"velocity"};
+  return {"first_moment", "second_moment"};
+}
+
+std::unique_ptr<HostOptimizer> make_optimizer(const OptimizerConfig& config,
+                                              const at::Tensor& flat_gradients) {
+  ATELIER_CHECK(flat_gradients.is_cpu(), "device_optimizer.h has that of devices");
   if (config.kind == OptimizerKind::kSgd) return std::make_unique<Sgd>(config, flat_gradients);
   return std::make_unique<Adam>(config, flat_gradients);
 }

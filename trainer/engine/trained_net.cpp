@@ -20,18 +20,31 @@ TrainedNet::TrainedNet(const objectives::NamedNet& named, at::ScalarType type, c
     : name_(named.name),
       flat_(*named.net, type, comm),
       gradients_(flat_, comm, named.name, plan_of(config), config.wire),
-      config_(config.of_net(named.name)),
-      optimizer_(make_optimizer(config_, flat_.gradients())) {
+      config_(config.of_net(named.name)) {
+  if (flat_.gradients().is_cpu()) {
+    on_host_ = make_optimizer(config_, flat_.gradients());
+  } else {
+    on_device_ = std::make_unique<DeviceOptimizer>(config_, flat_.gradients());
+  }
   if (named.averaged) average_ = flat_.weights().clone();
 }
 
 double TrainedNet::update(double learning_rate, double gradient_norm, double average_decay) {
   const torch::NoGradGuard no_grad;
   const bool too_long = config_.clip_norm > 0 && gradient_norm > config_.clip_norm;
-  return optimizer_->update(flat_, average_,
-                            {.learning_rate = learning_rate,
-                             .gradient_scale = too_long ? config_.clip_norm / gradient_norm : 1.0,
-                             .average_decay = average_decay});
+  return on_host_->update(flat_, average_,
+                          {.learning_rate = learning_rate,
+                           .gradient_scale = too_long ? config_.clip_norm / gradient_norm : 1.0,
+                           .average_decay = average_decay});
+}
+
+at::Tensor TrainedNet::update(const DeviceStep& step) {
+  const torch::NoGradGuard no_grad;
+  return on_device_->update(flat_, average_, step);
+}
+
+Optimizer& TrainedNet::optimizer() const {
+  return on_host_ ? static_cast<Optimizer&>(*on_host_) : *on_device_;
 }
 
 void TrainedNet::copy_frozen_to_average() {
@@ -60,19 +73,19 @@ std::vector<StateTensor> TrainedNet::average_state() const {
 
 std::vector<StateTensor> TrainedNet::optimizer_state() const {
   std::vector<StateTensor> state;
-  for (const Optimizer::Moment& moment : optimizer_->moments()) {
+  for (const Optimizer::Moment& moment : optimizer().moments()) {
     const std::string prefix = text(name_, ".", moment.name, ".");
     for (StateTensor& view : named_views(moment.value, prefix, flat_.trained_slots())) {
       state.push_back(std::move(view));
     }
   }
-  state.push_back({name_ + ".steps", optimizer_->steps()});
+  state.push_back({name_ + ".steps", optimizer().steps()});
   return state;
 }
 
 std::vector<at::Tensor> TrainedNet::everything() const {
-  std::vector<at::Tensor> all{flat_.weights(), optimizer_->steps()};
-  for (const Optimizer::Moment& moment : optimizer_->moments()) all.push_back(moment.value);
+  std::vector<at::Tensor> all{flat_.weights(), optimizer().steps()};
+  for (const Optimizer::Moment& moment : optimizer().moments()) all.push_back(moment.value);
   if (averaged()) all.push_back(average_);
   return all;
 }

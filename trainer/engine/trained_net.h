@@ -9,6 +9,7 @@
 #include <torch/torch.h>
 
 #include "trainer/engine/config.h"
+#include "trainer/engine/device_optimizer.h"
 #include "trainer/engine/flat_parameters.h"
 #include "trainer/engine/gradient_buckets.h"
 #include "trainer/engine/optimizer.h"
@@ -40,7 +41,10 @@ class TrainedNet {
   /// One step with the gradients now in the flat buffer, whose norm is `gradient_norm`: clips,
   /// updates the weights and moves the average, which keeps `average_decay` of itself. Returns the
   /// norm of the new weights.
+  /// Requires: a net on the host.
   double update(double learning_rate, double gradient_norm, double average_decay);
+  /// The same for a net on a device. Shapes: → scalar, float64, there.
+  [[nodiscard]] at::Tensor update(const DeviceStep& step);
   /// The average has no running statistics of its own: it takes those of the weights.
   void copy_frozen_to_average();
 
@@ -64,12 +68,14 @@ class TrainedNet {
                                                      const std::string& prefix,
                                                      std::size_t slots) const;
   [[nodiscard]] std::vector<at::Tensor> everything() const;
+  [[nodiscard]] Optimizer& optimizer() const;
 
   std::string name_;
   FlatParameters flat_;
   GradientBuckets gradients_;
   OptimizerConfig config_;
-  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<HostOptimizer> on_host_;  ///< one of the two
+  std::unique_ptr<DeviceOptimizer> on_device_;
   at::Tensor average_;
 };
 

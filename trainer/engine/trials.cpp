@@ -5,6 +5,8 @@
 #include <chrono>
 #include <exception>
 #include <limits>
+#include <span>
+#include <vector>
 
 #include "launch/base/error.h"
 
@@ -43,19 +45,20 @@ class Rehearsal {
     for (MicroBatch& batch : batches_) batch.position.step = number;
     const auto start = std::chrono::steady_clock::now();
     static_cast<void>(engine_.step(input_, [](Stage) {}));
+    static_cast<void>(engine_.settle());
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
-  /// Mean time of a step under each of two settings. They alternate, so that a machine that changes
-  /// its speed treats both alike.
+  /// Mean time of a step under each of `settings` settings. They alternate, so that a machine that
+  /// changes its speed treats all alike.
   template <typename Set>
-  std::array<double, 2> compare(const Set& set) {
-    std::array<double, 2> seconds{};
+  std::vector<double> compare(std::size_t settings, const Set& set) {
+    std::vector<double> seconds(settings);
     for (int i = 0; i < kWarmUp + kMeasured; ++i) {
-      for (std::size_t k = 0; k < 2; ++k) {
+      for (std::size_t k = 0; k < settings; ++k) {
         set(k);
         const double now = step_seconds(i);
-        if (i >= kWarmUp) seconds.at(k) += now / kMeasured;
+        if (i >= kWarmUp) seconds[k] += now / kMeasured;
       }
     }
     return seconds;
@@ -69,9 +72,9 @@ class Rehearsal {
 };
 
 // What rank 0 has measured, on every rank.
-template <std::size_t N>
-void take_from_rank_zero(comm::Comm& comm, std::array<double, N>& numbers) {
-  comm.broadcast({numbers.data(), N, comm::DType::kFloat64}, 0, {.label = "measured choice"});
+void take_from_rank_zero(comm::Comm& comm, std::span<double> numbers) {
+  comm.broadcast({numbers.data(), numbers.size(), comm::DType::kFloat64}, 0,
+                 {.label = "measured choice"});
 }
 
 SumSpeed measure_speed(Engine& engine, comm::Comm& comm) {
@@ -123,14 +126,29 @@ std::int64_t best_size(Engine& engine, comm::Comm& comm, const SumSpeed& speed) 
   return static_cast<std::int64_t>(bytes[0]);
 }
 
+// Plans that sum during the backward and are worth a trial. When a device has a gradient ready the
+// host does not know, so that there several sizes are tried.
+std::vector<BucketPlan> plans_during(Engine& engine, comm::Comm& comm, const SumSpeed& speed,
+                                     std::int64_t pinned_bytes) {
+  if (pinned_bytes > 0) return {{.bytes = pinned_bytes, .overlap = true}};
+  if (engine.device().is_cpu()) {
+    return {{.bytes = best_size(engine, comm, speed), .overlap = true}};
+  }
+  std::vector<BucketPlan> plans;
+  for (const std::int64_t mebibytes : {1, 4, 16}) {
+    plans.push_back({.bytes = mebibytes << 20, .overlap = true});
+  }
+  return plans;
+}
+
 }  // namespace
 
 PrecisionTrial choose_precision(Engine& engine, comm::Comm& comm, const StepInput& input) {
   constexpr std::array kCandidates{Precision::kFloat32, Precision::kBFloat16};
-  std::array<double, 2> seconds{};
+  std::vector<double> seconds;
   {
     Rehearsal rehearsal(engine, input);
-    seconds = rehearsal.compare([&](std::size_t k) { engine.set_precision(kCandidates.at(k)); });
+    seconds = rehearsal.compare(2, [&](std::size_t k) { engine.set_precision(kCandidates.at(k)); });
     rehearsal.end();
   }
   take_from_rank_zero(comm, seconds);
@@ -162,19 +180,21 @@ BucketTrial choose_buckets(Engine& engine, comm::Comm& comm, const OptimizerConf
   for (const auto& net : engine.nets()) {
     trial.sum_seconds += trial.speed.seconds(static_cast<double>(net->gradients().bytes_moved()));
   }
-  BucketPlan during{.overlap = true};
-  during.bytes =
-      config.bucket_bytes > 0 ? config.bucket_bytes : best_size(engine, comm, trial.speed);
-  if (config.overlap == Overlap::kOn) {
-    trial.chosen = during;
-  } else if (trial.sum_seconds > kWorthTrying * trial.after_seconds) {
-    const BucketPlan after = trial.chosen;
-    std::array<double, 2> seconds =
-        rehearsal.compare([&](std::size_t k) { engine.set_bucket_plan(k == 0 ? after : during); });
+  std::vector<BucketPlan> plans = plans_during(engine, comm, trial.speed, config.bucket_bytes);
+  const bool must = config.overlap == Overlap::kOn;
+  if (must && plans.size() == 1) {
+    trial.chosen = plans[0];
+  } else if (must || trial.sum_seconds > kWorthTrying * trial.after_seconds) {
+    plans.insert(plans.begin(), trial.chosen);  // after the backward
+    std::vector<double> seconds =
+        rehearsal.compare(plans.size(), [&](std::size_t k) { engine.set_bucket_plan(plans[k]); });
     take_from_rank_zero(comm, seconds);
+    const auto best = std::min_element(seconds.begin() + 1, seconds.end());
     trial.after_seconds = seconds[0];
-    trial.during_seconds = seconds[1];
-    trial.chosen = seconds[1] < kWorthChoosing * seconds[0] ? during : after;
+    trial.during_seconds = *best;
+    if (must || *best < kWorthChoosing * seconds[0]) {
+      trial.chosen = plans[static_cast<std::size_t>(best - seconds.begin())];
+    }
   }
   rehearsal.end();
   engine.set_bucket_plan(trial.chosen);

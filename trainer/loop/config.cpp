@@ -36,6 +36,7 @@ void describe(ConfigFields& fields, RunConfig& config) {
   describe(fields, config.optimizer);
   describe(fields, config.schedule);
   describe(fields, config.monitoring);
+  describe(fields, config.device);
 }
 
 }  // namespace atelier::loop

@@ -6,6 +6,7 @@
 
 #include "launch/base/config_fields.h"
 #include "monitoring/config.h"
+#include "trainer/device/config.h"
 #include "trainer/engine/config.h"
 #include "trainer/objectives/config.h"
 
@@ -37,6 +38,7 @@ struct RunConfig {
   engine::OptimizerConfig optimizer;
   ScheduleConfig schedule;
   monitoring::MonitoringConfig monitoring;
+  device::DeviceConfig device;
 };
 
 void describe(ConfigFields& fields, ScheduleConfig& config);

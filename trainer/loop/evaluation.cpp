@@ -63,8 +63,7 @@ Evaluation::Evaluation(engine::Engine& engine, comm::Comm& comm, const data::Dat
 
 at::Tensor Evaluation::images(std::int64_t first, std::int64_t count) const {
   const at::Tensor bytes = held_out_.narrow(0, first, count);
-  return engine::to_images({bytes.data_ptr<std::uint8_t>(), bytes.nbytes()}, options_.geometry,
-                           engine_->type());
+  return engine::to_images(bytes, {}, engine_->type());
 }
 
 at::Tensor Evaluation::decode(Stream stream, std::int64_t first, std::int64_t count) {
@@ -72,7 +71,8 @@ at::Tensor Evaluation::decode(Stream stream, std::int64_t first, std::int64_t co
   return in_passes(count, [&](std::int64_t begin, std::int64_t n) {
     const objectives::Position slots{
         .seed = options_.seed, .first_slot = first + begin, .local_batch = n};
-    return model.decode(objectives::normal(slots, stream, model.latent_dims(), engine_->type()));
+    const at::Tensor z = objectives::normal(slots, stream, model.latent_dims(), engine_->type());
+    return model.decode(z.to(engine_->device())).to(torch::kCPU);
   });
 }
 
@@ -113,10 +113,10 @@ void Evaluation::measure_discriminator(const at::Tensor& fakes,
     const std::int64_t n = std::min(kPassImages, count - first);
     const std::array<at::Tensor, 2> batches{images(first, n), fakes.narrow(0, first, n)};
     for (std::size_t kind = 0; kind < 2; ++kind) {
-      const auto critique = engine_->objective().criticise(batches.at(kind));
+      const auto critique = engine_->objective().criticise(batches.at(kind).to(engine_->device()));
       if (!critique) return;
-      logits.at(kind).push_back(critique->logits_N);
-      features.at(kind).push_back(critique->features_NF);
+      logits.at(kind).push_back(critique->logits_N.to(torch::kCPU));
+      features.at(kind).push_back(critique->features_NF.to(torch::kCPU));
     }
   }
   const auto accuracy =
@@ -138,9 +138,9 @@ void Evaluation::measure_reconstruction(std::vector<IndicatorValue>& values) {
   const auto rows = quality::rows_of_rank(held_out_.size(0), comm_->rank(), comm_->world());
   for (std::int64_t first = rows.begin; first < rows.end; first += kPassImages) {
     const at::Tensor x = images(first, std::min(kPassImages, rows.end - first));
-    const objectives::Posterior code = *model.encode(x);
-    reconstruction.add(x, model.decode(code.mu_NZ));
-    if (gaussian) latents.add(code.mu_NZ, code.logvar_NZ);
+    const objectives::Posterior code = *model.encode(x.to(engine_->device()));
+    reconstruction.add(x, model.decode(code.mu_NZ).to(torch::kCPU));
+    if (gaussian) latents.add(code.mu_NZ.to(torch::kCPU), code.logvar_NZ.to(torch::kCPU));
   }
   reconstruction.reduce(*comm_);
   const std::string& net = model.nets().front().name;
@@ -175,9 +175,9 @@ std::optional<at::Tensor> Evaluation::reconstructions_picture() {
   const torch::NoGradGuard no_grad;
   const engine::AverageScope averages(engine_->nets());
   const at::Tensor x = images(0, std::min(kPicturePairs, held_out_.size(0)));
-  const auto code = engine_->objective().encode(x);
+  const auto code = engine_->objective().encode(x.to(engine_->device()));
   if (!code) return std::nullopt;
-  return quality::pairs_grid(x, engine_->objective().decode(code->mu_NZ),
+  return quality::pairs_grid(x, engine_->objective().decode(code->mu_NZ).to(torch::kCPU),
                              {.scale = quality::visible_scale(options_.geometry.width)});
 }
 

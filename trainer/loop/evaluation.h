@@ -33,6 +33,7 @@ struct EvaluationOptions {
   networks::Geometry geometry;
 };
 
+/// Nets compute where they live, statistics and pictures are made on the host.
 class Evaluation {
  public:
   /// Reads the reference images: up to `samples` held-out ones of split valid, 8,000 of train.

@@ -1,5 +1,6 @@
 #include "trainer/loop/feed.h"
 
+#include "trainer/device/device.h"
 #include "trainer/engine/images.h"
 
 namespace atelier::loop {
@@ -11,37 +12,55 @@ networks::Geometry geometry_of(const data::Dataset& dataset) {
   return {.channels = shape.channels, .height = shape.height, .width = shape.width};
 }
 
+namespace {
+
+// What copies to the device run fastest from.
+std::function<std::shared_ptr<void>(std::size_t)> memory_for(at::Device device) {
+  return [device](std::size_t bytes) {
+    const at::Tensor memory =
+        device::staging(device, {static_cast<std::int64_t>(bytes)}, torch::kByte);
+    return std::shared_ptr<void>(memory.mutable_data_ptr(), [memory](void*) {});
+  };
+}
+
+}  // namespace
+
 std::uint64_t micro_batch(const RunConfig& config) {
   return static_cast<std::uint64_t>(config.train.batch / config.train.accumulation);
 }
 
-Feed::Feed(const RunConfig& config, const data::Dataset& dataset, const data::Shard& shard,
-           int streams, std::int64_t first_step)
+Feed::Feed(const RunConfig& config, const data::Dataset& dataset, const FeedOptions& options)
     : config_(config),
       geometry_(geometry_of(dataset)),
-      slots_(data::slots_of(micro_batch(config), shard)),
-      step_(first_step) {
-  for (int stream = 0; stream < streams; ++stream) {
-    data::LoaderOptions options;
-    options.batch = micro_batch(config);
-    options.shard = shard;
-    options.seed = static_cast<std::uint64_t>(config.train.seed);
-    options.stream = static_cast<std::uint64_t>(stream);
-    options.first_step = static_cast<std::uint64_t>(first_step * config.train.accumulation);
-    loaders_.push_back(std::make_unique<data::Loader>(dataset, data::Split::kTrain, options));
+      slots_(data::slots_of(micro_batch(config), options.shard)),
+      step_(options.first_step),
+      uploads_(options.device) {
+  for (int stream = 0; stream < options.streams; ++stream) {
+    data::LoaderOptions loading;
+    loading.batch = micro_batch(config);
+    loading.shard = options.shard;
+    loading.seed = static_cast<std::uint64_t>(config.train.seed);
+    loading.stream = static_cast<std::uint64_t>(stream);
+    loading.first_step = static_cast<std::uint64_t>(options.first_step * config.train.accumulation);
+    if (!options.device.is_cpu()) loading.allocate = memory_for(options.device);
+    loaders_.push_back(std::make_unique<data::Loader>(dataset, data::Split::kTrain, loading));
   }
 }
 
 at::Tensor Feed::next_images(data::Loader& loader, at::ScalarType type,
                              monitoring::PhaseTimer* timer) {
   if (timer != nullptr) timer->enter(Phase::kDataWait);
+  uploads_.finish();  // the loader may fill again what it handed out before
   const data::Batch batch = loader.next();
   if (timer != nullptr) timer->enter(Phase::kH2d);
-  if (!config_.schedule.flip) return engine::to_images(batch.images_NHWC, geometry_, type);
-  return engine::to_flipped_images(batch.images_NHWC, geometry_, type,
-                                   {.seed = static_cast<std::uint64_t>(config_.train.seed),
-                                    .epochs = batch.epochs,
-                                    .ids = batch.ids});
+  at::Tensor flip;
+  if (config_.schedule.flip) {
+    flip = uploads_.upload(engine::flips({.seed = static_cast<std::uint64_t>(config_.train.seed),
+                                          .epochs = batch.epochs,
+                                          .ids = batch.ids}));
+  }
+  return engine::to_images(uploads_.upload(engine::as_tensor(batch.images_NHWC, geometry_)), flip,
+                           type);
 }
 
 std::span<const engine::MicroBatch> Feed::next(at::ScalarType type, monitoring::PhaseTimer* timer) {

@@ -11,6 +11,7 @@
 
 #include "data/loader.h"
 #include "monitoring/meters.h"
+#include "trainer/device/uploader.h"
 #include "trainer/engine/engine.h"
 #include "trainer/loop/config.h"
 #include "trainer/networks/geometry.h"
@@ -20,13 +21,18 @@ namespace atelier::loop {
 /// Images over all ranks that pass through the nets at once.
 [[nodiscard]] std::uint64_t micro_batch(const RunConfig& config);
 
+struct FeedOptions {
+  data::Shard shard;
+  int streams = 1;  ///< the objective's image streams
+  std::int64_t first_step = 0;
+  at::Device device = at::kCPU;  ///< where the images go
+};
+
 class Feed {
  public:
-  /// Starts reading ahead from `first_step` on; `streams` counts the objective's image streams.
-  /// Lifetime: `config` outlives the feed. Requires: require_trainable passed.
-  /// Throws: DataError, IoError.
-  Feed(const RunConfig& config, const data::Dataset& dataset, const data::Shard& shard, int streams,
-       std::int64_t first_step);
+  /// Starts reading ahead from the first step on. Lifetime: `config` outlives the feed. Requires:
+  /// require_trainable passed. Throws: DataError, IoError.
+  Feed(const RunConfig& config, const data::Dataset& dataset, const FeedOptions& options);
 
   /// The next step's micro-batches on this rank. `timer`, when given, learns what time goes where.
   /// Lifetime: until the following call. Throws: DataError, IoError.
@@ -46,6 +52,7 @@ class Feed {
   networks::Geometry geometry_;
   data::SlotRange slots_;  ///< of this rank in a micro-batch
   std::int64_t step_;
+  device::Uploader uploads_;
   std::vector<std::unique_ptr<data::Loader>> loaders_;
   std::vector<std::vector<at::Tensor>> images_;  ///< of the step, by micro-batch and stream
   std::vector<engine::MicroBatch> micro_batches_;

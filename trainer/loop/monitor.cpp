@@ -85,6 +85,20 @@ Monitor::Monitor(const MonitorOptions& options, comm::Comm& comm, FileSystem& fi
 
 double Monitor::finish_step(const engine::StepReport& report, std::int64_t step, double epoch,
                             std::uint64_t local_images, std::uint64_t global_images) {
+  take_numbers(report);
+  using monitoring::Family;
+  metrics_.set_total(Family::kCollectives, static_cast<double>(comm_->sequence()));
+  metrics_.set(Family::kCollectiveLastSequence, static_cast<double>(comm_->sequence()));
+  metrics_.add(Family::kAllreduceBytes, static_cast<double>(report.reduced_bytes));
+  const monitoring::PhaseDurations phases = timer_.lap();
+  metrics_.finish_step({.step = step, .epoch = epoch, .samples = local_images, .phases = phases});
+  counters_.write(metrics_);
+  rate_.add(clock_->now(), static_cast<double>(global_images));
+  show_progress(step);
+  return seconds(monitoring::total(phases));
+}
+
+void Monitor::take_numbers(const engine::StepReport& report) {
   for (const engine::LossValue& loss : report.losses) {
     if (loss.present) metrics_.set_loss(loss.net, loss.term, loss.value);
   }
@@ -98,15 +112,12 @@ double Monitor::finish_step(const engine::StepReport& report, std::int64_t step,
     metrics_.add(Family::kNonfiniteValues, static_cast<double>(found.values),
                  {found.net, tensor_name(found.suspect)});
   }
-  metrics_.set_total(Family::kCollectives, static_cast<double>(comm_->sequence()));
-  metrics_.set(Family::kCollectiveLastSequence, static_cast<double>(comm_->sequence()));
-  metrics_.add(Family::kAllreduceBytes, static_cast<double>(report.reduced_bytes));
-  const monitoring::PhaseDurations phases = timer_.lap();
-  metrics_.finish_step({.step = step, .epoch = epoch, .samples = local_images, .phases = phases});
-  counters_.write(metrics_);
-  rate_.add(clock_->now(), static_cast<double>(global_images));
-  show_progress(report, step);
-  return seconds(monitoring::total(phases));
+  if (report.losses.empty()) return;
+  shown_.losses.clear();
+  for (const engine::LossValue& loss : report.losses) {
+    if (!loss.present) continue;
+    shown_.losses.push_back({text(loss.net, ".", loss.term), loss.value});
+  }
 }
 
 void Monitor::finish_section() {
@@ -118,7 +129,7 @@ void Monitor::finish_section() {
   counters_.write(metrics_);
 }
 
-void Monitor::show_progress(const engine::StepReport& report, std::int64_t step) {
+void Monitor::show_progress(std::int64_t step) {
   if (!progress_) return;
   shown_.step = step;
   shown_.target_steps = options_.target_steps;
@@ -126,11 +137,6 @@ void Monitor::show_progress(const engine::StepReport& report, std::int64_t step)
   const auto images_left =
       static_cast<double>((options_.target_steps - step) * options_.global_batch);
   shown_.seconds_left = images_left / shown_.images_per_second;
-  shown_.losses.clear();
-  for (const engine::LossValue& loss : report.losses) {
-    if (!loss.present) continue;
-    shown_.losses.push_back({text(loss.net, ".", loss.term), loss.value});
-  }
   progress_->update(shown_);
 }
 

@@ -49,6 +49,8 @@ class Monitor {
   /// Returns the seconds since the last call.
   double finish_step(const engine::StepReport& report, std::int64_t step, double epoch,
                      std::uint64_t local_images, std::uint64_t global_images);
+  /// Takes over the losses and norms of a step, where there are any.
+  void take_numbers(const engine::StepReport& report);
   /// Accounts for the time since the last call that belongs to no step.
   void finish_section();
   void finish_evaluation(const std::vector<IndicatorValue>& values,
@@ -68,7 +70,7 @@ class Monitor {
   void finish();
 
  private:
-  void show_progress(const engine::StepReport& report, std::int64_t step);
+  void show_progress(std::int64_t step);
 
   MonitorOptions options_;
   comm::Comm* comm_;

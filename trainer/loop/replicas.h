@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "checkpoints/replicas.h"
@@ -15,8 +16,22 @@
 
 namespace atelier::loop {
 
-/// All that training keeps: weights, averages, moments. Lifetime: the engine's.
-[[nodiscard]] std::vector<checkpoints::ReplicaPart> replica_parts(engine::Engine& engine);
+/// All that training keeps: weights, averages, moments. What lies on a device is copied to the
+/// host.
+class ReplicaState {
+ public:
+  /// Lifetime: `engine` outlives it.
+  explicit ReplicaState(engine::Engine& engine);
+  [[nodiscard]] std::span<const checkpoints::ReplicaPart> parts() const { return parts_; }
+  /// To be called when the parts were changed.
+  void put_back();
+
+ private:
+  engine::Engine* engine_;
+  std::vector<at::Tensor> values_;  ///< the engine's
+  std::vector<at::Tensor> copies_;  ///< themselves on a host
+  std::vector<checkpoints::ReplicaPart> parts_;
+};
 
 /// Collective: all ranks. Throws: DeviceError on all ranks when replicas differ and there is no
 /// majority, or healing is not wanted; CommError.

@@ -74,7 +74,7 @@ void require_same_shapes(const std::vector<StateTensor>& expected,
 }
 
 void copy_in(const StateTensor& target, const checkpoints::TensorView& source) {
-  at::Tensor values = torch::empty(target.value.sizes(), target.value.options());
+  at::Tensor values = torch::empty(target.value.sizes(), target.value.scalar_type());
   ATELIER_CHECK(values.nbytes() == source.bytes.size(), "shapes were compared before");
   std::memcpy(values.data_ptr(), source.bytes.data(), source.bytes.size());
   const torch::NoGradGuard no_grad;
@@ -162,7 +162,9 @@ void StagedState::stage(const char* file, const std::vector<StateTensor>& tensor
   for (const StateTensor& tensor : tensors) {
     // A copy in C order: the views are channels_last, and training may go on while files are
     // written.
-    at::Tensor copy = tensor.value.detach().clone(at::MemoryFormat::Contiguous);
+    at::Tensor copy = tensor.value.detach().to(
+        torch::TensorOptions(tensor.value.scalar_type()).device(torch::kCPU), false, true,
+        at::MemoryFormat::Contiguous);
     checkpoints::TensorView view;
     static_cast<checkpoints::TensorSpec&>(view) = spec_of(tensor);
     view.bytes = {static_cast<const std::byte*>(copy.data_ptr()), copy.nbytes()};

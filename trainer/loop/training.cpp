@@ -17,6 +17,7 @@
 #include "launch/comm/flight_recorder.h"
 #include "launch/comm/self_test.h"
 #include "launch/comm/watchdog.h"
+#include "trainer/device/device.h"
 #include "trainer/engine/engine.h"
 #include "trainer/loop/checks.h"
 #include "trainer/loop/choices.h"
@@ -75,6 +76,8 @@ class Training {
  public:
   Training(const TrainRequest& request, const Services& services);
   ExitCode run();
+  /// What to do about a device whose memory is full.
+  [[nodiscard]] DeviceError out_of_memory(const c10::OutOfMemoryError& problem) const;
   /// Leaves word of how the run ended, where it had begun. Local.
   void fail(const Error& error) noexcept;
 
@@ -94,6 +97,7 @@ class Training {
   void step();
   void observe(const engine::StepReport& report);
   void count_skip(const engine::StepReport& report);
+  void settle();
   void finish_scheduled();
   void evaluate();
   void draw();
@@ -103,9 +107,12 @@ class Training {
   void set_pace();
   ExitCode finish(ExitCode code);
 
-  [[nodiscard]] bool due(std::int64_t interval) const {
-    return step_ % interval == 0 || step_ == config_.train.steps;
+  [[nodiscard]] bool due(std::int64_t step, std::int64_t interval) const {
+    return step % interval == 0 || step == config_.train.steps;
   }
+  [[nodiscard]] bool due(std::int64_t interval) const { return due(step_, interval); }
+  [[nodiscard]] bool is_slow(std::int64_t step) const;
+  [[nodiscard]] bool wants_numbers(std::int64_t step) const;
   [[nodiscard]] const ScheduleConfig& schedule() const { return config_.schedule; }
 
   const TrainRequest& request_;
@@ -147,6 +154,7 @@ Training::Training(const TrainRequest& request, const Services& services)
       open_(open_choices(config_)) {
   require_same_run(with_.comm, request, dataset_);
   require_trainable(config_, dataset_, with_.comm.world());
+  device::configure(device::of(with_.comm), config_.device, config_.train.deterministic);
   objective_ = objectives::make_objective(config_.model, config_.objective, geometry_,
                                           static_cast<std::uint64_t>(config_.train.seed));
   require_same_model(with_.comm, *objective_);
@@ -293,8 +301,11 @@ void Training::resume() {
 void Training::start_feed() {
   feed_.reset();
   feed_ = std::make_unique<Feed>(
-      config_, dataset_, data::Shard{.rank = with_.comm.rank(), .world = with_.comm.world()},
-      image_streams(*objective_), step_);
+      config_, dataset_,
+      FeedOptions{.shard = {.rank = with_.comm.rank(), .world = with_.comm.world()},
+                  .streams = image_streams(*objective_),
+                  .first_step = step_,
+                  .device = engine_->device()});
 }
 
 void Training::make_choices() {
@@ -308,11 +319,10 @@ void Training::announce() {
   const comm::SelfTest test = comm::self_test(with_.comm);
   if (with_.comm.rank() != 0) return;
   if (with_.comm.world() > 1) {
-    with_.log.info(text(
-        "Ranks sum ", human_bytes(test.large_bytes), " at ", fixed(test.bytes_per_second * 1e-9, 1),
-        " GB/s, one number in ", fixed(test.latency_seconds * 1e6, 1), " us (",
-        with_.comm.place() == comm::Place::kHost ? with_.comm.backend() : "memory of the host",
-        ", ", with_.comm.hosts(), with_.comm.hosts() == 1 ? " host)." : " hosts)."));
+    with_.log.info(text("Ranks sum ", human_bytes(test.large_bytes), " at ",
+                        fixed(test.bytes_per_second * 1e-9, 1), " GB/s, one number in ",
+                        fixed(test.latency_seconds * 1e6, 1), " us (", with_.comm.backend(), ", ",
+                        with_.comm.hosts(), with_.comm.hosts() == 1 ? " host)." : " hosts)."));
   }
   std::string nets;
   for (const auto& net : engine_->nets()) {
@@ -334,7 +344,20 @@ engine::StepInput Training::fetch() {
   return {.micro_batches = feed_->next(engine_->type(), timer),
           .images_before = batch * static_cast<double>(step_),
           .images_total = batch * static_cast<double>(config_.train.steps),
-          .flags = {&flag_, 1}};
+          .flags = {&flag_, 1},
+          .read = wants_numbers(step_ + 1)};
+}
+
+// On a device a step brings numbers of one before; those of a step after which the loop stops to do
+// something are waited for.
+bool Training::wants_numbers(std::int64_t step) const {
+  const std::int64_t seen = step + engine_->lag();
+  return seen % config_.device.report_steps == 0 || is_slow(step);
+}
+
+bool Training::is_slow(std::int64_t step) const {
+  return due(step, schedule().quality_steps) || due(step, schedule().picture_steps) ||
+         due(step, schedule().checkpoint_steps);
 }
 
 void Training::step() {
@@ -383,13 +406,23 @@ void Training::observe(const engine::StepReport& report) {
   training_seconds_ += monitor_->finish_step(report, step_, epoch, feed_->local_images(),
                                              static_cast<std::uint64_t>(config_.train.batch));
   if (step_ - first_step_ == 1 || step_ % kPaceSteps == 0) set_pace();
-  if (!report.updated) count_skip(report);
+  if (!report.updated()) count_skip(report);
+}
+
+// What a device has not told yet.
+void Training::settle() {
+  const auto report = engine_->settle();
+  if (!report) return;
+  monitor_->take_numbers(*report);
+  if (!report->updated()) count_skip(*report);
 }
 
 void Training::count_skip(const engine::StepReport& report) {
-  ++skipped_steps_;
-  std::string found = text("Step ", step_, " was skipped (", skipped_steps_, " of at most ",
-                           config_.train.skip_budget, ")");
+  skipped_steps_ += report.skipped;
+  std::string found =
+      text(report.skipped == 1 ? "Step " : text(report.skipped, " of the steps to "),
+           report.step + 1, report.skipped == 1 ? " was" : " were", " skipped (", skipped_steps_,
+           " of at most ", config_.train.skip_budget, ")");
   for (const engine::NonFinite& one : report.non_finite) found += "; " + engine::describe(one);
   if (skipped_steps_ > config_.train.skip_budget) {
     throw DivergedError(found + ".",
@@ -416,7 +449,10 @@ void Training::finish_scheduled() {
   const bool draws = !stopping_ && due(schedule().picture_steps);
   const bool saves = stopping_ || due(schedule().checkpoint_steps);
   const bool is_slow = evaluates || draws || saves;
-  if (is_slow) patience_.enter_section();
+  if (is_slow) {
+    patience_.enter_section();
+    settle();
+  }
   const auto start = with_.clock.now();
   if (evaluates) evaluate();
   if (draws) draw();
@@ -520,6 +556,16 @@ ExitCode Training::finish(ExitCode code) {
   return code;
 }
 
+DeviceError Training::out_of_memory(const c10::OutOfMemoryError& problem) const {
+  const std::int64_t at_once = config_.train.batch / config_.train.accumulation;
+  return DeviceError(text("The device of rank ", with_.comm.rank(), " is out of memory at step ",
+                          step_ + 1, ": ", problem.what_without_backtrace()),
+                     text(at_once, " images pass through the nets at once on ", with_.comm.world(),
+                          " rank(s): raise train.accumulation (", config_.train.accumulation,
+                          "), lower train.batch (", config_.train.batch,
+                          "), set train.precision = bf16, or take more ranks."));
+}
+
 void Training::fail(const Error& error) noexcept {
   if (!monitor_) return;
   try {
@@ -546,6 +592,10 @@ ExitCode train(const TrainRequest& request, const Services& services) {
   Training training(request, services);
   try {
     return training.run();
+  } catch (const c10::OutOfMemoryError& problem) {
+    const DeviceError error = training.out_of_memory(problem);
+    training.fail(error);
+    throw error;
   } catch (const Error& error) {
     training.fail(error);
     throw;

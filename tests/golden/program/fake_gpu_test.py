@@ -1,4 +1,5 @@
-"""Whole trainings whose gradients are summed by NcclComm on made-up GPUs: the bytes of the MPI backend, and named failures."""
+"""Whole trainings on made-up GPUs: with sums by NcclComm alone the bytes of the MPI backend; computed there too, its numbers.
+And named failures."""
 import os
 import signal
 import time
@@ -31,6 +32,48 @@ class FakeGpu(ProgramTest):
                 first, second = (read_stats(run) for run in runs.values())
                 self.assertEqual({step: losses(line) for step, line in first.items()},
                                  {step: losses(line) for step, line in second.items()})
+
+    DEVICE = "memory=own,delay_us=20"  # the host cannot touch it: LibTorch computes there
+    LAG = 2  # steps until a device's numbers are seen
+
+    def test_a_device_computes_what_a_host_computes(self):
+        for family, ranks in zip(FAMILIES, (2, 3, 2)):
+            with self.subTest(family=family, ranks=ranks):
+                seen = {}
+                for backend in ("mpi", "nccl"):
+                    run = self.folder / f"{family}-{backend}"
+                    done = self.start_on(backend, family, run, ranks, self.DEVICE, train__precision="fp64",
+                                         device__report_steps=1).end()
+                    self.assertEqual(done.code, 0, done)
+                    seen[backend] = read_stats(run)
+                for step in range(1 + self.LAG, STEPS):
+                    self.assert_close(seen["nccl"][step], seen["mpi"][step - self.LAG])
+                self.assert_close(seen["nccl"][STEPS], seen["mpi"][STEPS])  # the end waits for its own
+
+    def assert_close(self, found, expected):
+        found, expected = losses(found), losses(expected)
+        self.assertEqual(found.keys(), expected.keys())
+        for name, value in expected.items():
+            self.assertAlmostEqual(found[name], value, delta=1e-4 * max(1, abs(value)), msg=name)
+
+    def test_a_device_goes_on_where_it_was_asked_to_stop(self):
+        whole, stopped = self.folder / "whole", self.folder / "stopped"
+        more = {"train__steps": 60, "checkpoint__steps": 60}
+        done = self.start_on("nccl", "gan", whole, 2, self.DEVICE, **more).end()
+        self.assertEqual(done.code, 0, done)
+        job = self.start_on("nccl", "gan", stopped, 2, self.DEVICE, **more)
+        wait_until(lambda: len(read_stats(stopped)) > 5, "some steps")
+        os.kill(job.pid, signal.SIGUSR2)
+        self.assertEqual(job.end().code, 75)
+        done = self.start_on("nccl", "gan", stopped, 2, self.DEVICE, resume="must", **more).end()
+        self.assertEqual(done.code, 0, done)
+        self.assert_same_weights(whole, stopped)
+
+    def test_a_device_without_room_says_what_to_change(self):
+        done = self.start_on("nccl", "vae", self.folder / "run", 2, self.DEVICE + ",1:bytes=2500000").end()
+        self.assertEqual(done.code, 70, done)
+        self.assertRegex(done.err, r"The device of rank 1 is out of memory at step \d+: the made-up device has 2500000 bytes")
+        self.assertIn("raise train.accumulation (1), lower train.batch", done.err)
 
     def assert_lost(self, done, *parts):
         self.assertEqual(done.code, 76, done)

@@ -56,7 +56,7 @@ INSTANTIATE_TEST_SUITE_P(Families, MpiWorld,
 class NotFinite : public ::testing::Test {
  protected:
   void expect(const engine::StepReport& report, engine::Suspect suspect) const {
-    EXPECT_FALSE(report.updated);
+    EXPECT_FALSE(report.updated());
     ASSERT_EQ(report.non_finite.size(), 1U);
     EXPECT_EQ(report.non_finite[0].suspect, suspect);
     EXPECT_EQ(report.non_finite[0].rank, comm_.world() - 1);

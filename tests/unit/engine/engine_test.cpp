@@ -205,7 +205,7 @@ TEST(Engine, reports_norms_terms_flags_and_bytes) {
 
       const StepReport report = trainee.core().step(batch->input, [](Stage) {});
 
-      EXPECT_TRUE(report.updated);
+      EXPECT_TRUE(report.updated());
       ASSERT_EQ(report.losses.size(), 4U);
       EXPECT_TRUE(report.losses[0].present);
       EXPECT_FALSE(report.losses[1].present) << "r1 is not due";
@@ -234,7 +234,7 @@ TEST(Engine, a_poisoned_weight_on_one_rank_changes_no_weight_on_any) {
 
       const StepReport report = trainee.step(2);
 
-      EXPECT_FALSE(report.updated);
+      EXPECT_FALSE(report.updated());
       EXPECT_TRUE(trainee.bytes() == before);
       for (const NetValue& net : report.nets) {
         EXPECT_FALSE(std::isfinite(net.gradient_norm)) << net.net;
@@ -269,7 +269,7 @@ TEST(Engine, running_statistics_forget_a_step_that_was_not_finite) {
 
       const StepReport report = trainee.step(2);
 
-      EXPECT_FALSE(report.updated);
+      EXPECT_FALSE(report.updated());
       EXPECT_TRUE(trainee.bytes() == before);
     });
   }
@@ -317,7 +317,7 @@ TEST(Engine, an_infinite_loss_with_finite_gradients_changes_no_weight) {
 
     const StepReport report = step_alone(engine, 2);
 
-    EXPECT_FALSE(report.updated);
+    EXPECT_FALSE(report.updated());
     EXPECT_EQ(report.nets.at(0).net, "V");
     EXPECT_EQ(report.non_finite.at(0).suspect, Suspect::kLoss);
     EXPECT_EQ(report.non_finite.at(0).rank, 1);
@@ -337,7 +337,7 @@ std::vector<std::string> explanations(Family family, const Spoil& spoil) {
 
     const StepReport report = trainee.core().step(batch->input, [](Stage) {});
 
-    EXPECT_FALSE(report.updated);
+    EXPECT_FALSE(report.updated());
     const std::lock_guard lock(mutex);
     for (const NonFinite& found : report.non_finite) all.push_back(describe(found));
   });

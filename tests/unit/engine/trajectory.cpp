@@ -44,6 +44,8 @@ engine::OptimizerConfig optimizer_config(const Recipe& recipe) {
   config.ema_half_life_images = 500;
   config.bucket_bytes = 16384;
   config.overlap = recipe.overlap;
+  config.clip_norm = recipe.clip_norm;
+  config.kind = recipe.optimizer;
   return config;
 }
 
@@ -78,7 +80,7 @@ std::unique_ptr<Trainee::Batch> Trainee::batch(std::int64_t step) const {
         const auto image = image_bytes(stream, step, slot);
         bytes.insert(bytes.end(), image.begin(), image.end());
       }
-      streams.push_back(engine::to_images(bytes, kGeometry, engine_.type()));
+      streams.push_back(engine::to_images(bytes, kGeometry, engine_.type()).to(engine_.device()));
     }
     batch->micro_batches.push_back({.position = {.seed = kSeed,
                                                  .step = step,
@@ -101,7 +103,12 @@ engine::StepReport Trainee::step(std::int64_t step) {
 }
 
 engine::StepReport Trainee::step(std::int64_t step, const engine::StageListener& listener) {
-  return engine_.step(batch(step)->input, listener);
+  engine::StepReport report = engine_.step(batch(step)->input, listener);
+  auto late = engine_.settle();
+  if (!late) return report;
+  late->flags = report.flags;
+  late->reduced_bytes = report.reduced_bytes;
+  return std::move(*late);
 }
 
 std::string Trainee::bytes() {
@@ -109,7 +116,7 @@ std::string Trainee::bytes() {
   for (const auto& net : engine_.nets()) {
     for (const auto& state : {net->weight_state(), net->average_state(), net->optimizer_state()}) {
       for (const engine::StateTensor& tensor : state) {
-        const at::Tensor value = tensor.value.contiguous();
+        const at::Tensor value = tensor.value.cpu().contiguous();
         all.append(static_cast<const char*>(value.data_ptr()), value.nbytes());
       }
     }

@@ -24,6 +24,8 @@ struct Recipe {
   objectives::GanLoss gan_loss = objectives::GanLoss::kRelativistic;
   engine::BatchStatistics statistics = engine::BatchStatistics::kSync;
   engine::Overlap overlap = engine::Overlap::kAuto;
+  double clip_norm = 0;
+  engine::OptimizerKind optimizer = engine::OptimizerKind::kAdam;
 };
 
 [[nodiscard]] std::string name_of(objectives::Family family);
@@ -41,7 +43,7 @@ class Trainee {
     engine::StepInput input;
   };
   [[nodiscard]] std::unique_ptr<Batch> batch(std::int64_t step) const;
-  /// Collective: all ranks.
+  /// With the numbers of this very step, also on a device. Collective: all ranks.
   engine::StepReport step(std::int64_t step);
   engine::StepReport step(std::int64_t step, const engine::StageListener& listener);
 

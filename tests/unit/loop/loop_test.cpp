@@ -300,7 +300,8 @@ void flip_bit(at::Tensor tensor) {
 
 std::string bytes_of(engine::Engine& engine) {
   std::string all;
-  for (const checkpoints::ReplicaPart& part : replica_parts(engine)) {
+  const ReplicaState state(engine);
+  for (const checkpoints::ReplicaPart& part : state.parts()) {
     all.append(reinterpret_cast<const char*>(part.bytes.data()), part.bytes.size());
   }
   return all;
