@@ -8,6 +8,7 @@ from program import FAMILIES, ProgramTest, losses, main, read_stats, wait_until
 
 ANSWER_S = 5  # from a deadline to the end of the job
 STEPS = 12
+IN_TRAINING = 60  # a call of NCCL's that is later than those of the self-test at the start
 PATIENCE = {"comm__patience_seconds": 2, "comm__slow_patience_seconds": 2}  # in steps and while saving
 
 
@@ -97,18 +98,19 @@ class FakeGpu(ProgramTest):
         self.assertIn("NCCL 2.21.5 is loaded", done.err)
 
     def test_an_error_that_nccl_meets_ends_the_job_by_name(self):
-        done = self.start_on("nccl", "gan", self.folder / "run", 2, "1:async_error=5").end()
+        done = self.start_on("nccl", "gan", self.folder / "run", 2, f"1:async_error={IN_TRAINING}", train__steps=1000).end()
         self.assert_lost(done, r'all_reduce\(sum, float32 x \d+, "gradients of [DG], bucket \d+"\), call \d+',
                          "a made-up socket was closed|a peer has aborted")
 
     def test_a_device_that_stands_still_ends_the_job_by_its_deadline(self):
         start = time.monotonic()
-        done = self.start_on("nccl", "vae", self.folder / "run", 2, "1:stall=5", **PATIENCE).end()
+        done = self.start_on("nccl", "vae", self.folder / "run", 2, f"1:stall={IN_TRAINING}", train__steps=1000, **PATIENCE).end()
         self.assert_lost(done, "waited 2", "gradients of")
         self.assertLess(time.monotonic() - start, 2 + ANSWER_S + 5)  # and the start
 
     def test_an_abort_that_hangs_cannot_keep_the_job(self):
-        done = self.start_on("nccl", "ae", self.folder / "run", 2, "abort=hangs,1:stall=5", **PATIENCE).end()
+        done = self.start_on("nccl", "ae", self.folder / "run", 2, f"abort=hangs,1:stall={IN_TRAINING}",
+                             train__steps=1000, **PATIENCE).end()
         self.assert_lost(done, "ncclCommAbort did not come back either")
 
     def check_signal(self, number):
