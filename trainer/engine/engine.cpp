@@ -23,6 +23,19 @@ NetValue& value_of(StepReport& report, const std::string& net) {
   return found != report.nets.end() ? *found : report.nets.emplace_back(NetValue{.net = net});
 }
 
+// What the schedules say of a step.
+struct Pace {
+  double rate_factor;
+  double average_decay;
+};
+
+Pace pace_of(const OptimizerConfig& config, const StepInput& input) {
+  const double batch = input.images();
+  const double images = input.images_before + batch;
+  return {.rate_factor = learning_rate_factor(config, images, input.images_total),
+          .average_decay = average_decay(config, images, batch)};
+}
+
 }  // namespace
 
 double StepInput::images() const {
@@ -141,15 +154,12 @@ void Engine::explain_skips(const StepInput& input, StepReport& report) {
 }
 
 void Engine::upload_schedule(const StepInput& input) {
-  const double batch = input.images();
-  const double images = input.images_before + batch;
-  const double factor = learning_rate_factor(optimizer_, images, input.images_total);
-  const double decay = average_decay(optimizer_, images, batch);
+  const Pace pace = pace_of(optimizer_, input);
   const at::Tensor values = device::staging(device_, schedule_.sizes(), torch::kFloat);
   for (std::size_t i = 0; i < nets_.size(); ++i) {
     float* const row = values.mutable_data_ptr<float>() + 2 * i;
-    row[0] = static_cast<float>(nets_[i]->learning_rate() * factor);
-    row[1] = static_cast<float>(1 - decay);
+    row[0] = static_cast<float>(nets_[i]->learning_rate() * pace.rate_factor);
+    row[1] = static_cast<float>(1 - pace.average_decay);
   }
   schedule_.copy_(values, /*non_blocking=*/true);
 }
@@ -167,8 +177,9 @@ void Engine::settle_statistics() {
   const bool differ = batch_norms_ && statistics_ == BatchStatistics::kLocal && comm_->world() > 1;
   for (const auto& net : nets_) {
     if (differ) {
-      comm_->broadcast(parallel::buffer_of(net->flat().frozen()), 0,
-                       {.label = "running statistics"});
+      const at::Tensor frozen = net->flat().frozen();
+      comm_->broadcast(parallel::buffer_of(frozen), 0,
+                       parallel::call_options(frozen, "running statistics"));
     }
     net->copy_frozen_to_average();
   }
@@ -244,11 +255,9 @@ void Engine::update_on_host(const objectives::Phase& phase, const StepInput& inp
   const at::Tensor& gradients = trained.flat().gradients();
   value.gradient_norm = norm_of(gradients);
   if (std::isfinite(value.gradient_norm)) {
-    const double batch = input.images();
-    const double images = input.images_before + batch;
-    const double factor = learning_rate_factor(optimizer_, images, input.images_total);
-    value.parameter_norm = trained.update(trained.learning_rate() * factor, value.gradient_norm,
-                                          average_decay(optimizer_, images, batch));
+    const Pace pace = pace_of(optimizer_, input);
+    value.parameter_norm = trained.update(trained.learning_rate() * pace.rate_factor,
+                                          value.gradient_norm, pace.average_decay);
   } else {
     // The sum over ranks is the same everywhere, so every rank comes to this verdict alone.
     report.skipped = 1;
