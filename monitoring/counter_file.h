@@ -1,42 +1,43 @@
 // A rank's counters on disk, so that they never go back: not over a resume, and not over a kill
-// between two checkpoints. Written in place after every step, a few microseconds; what was handed
-// to the operating system outlives the process (FORMAT.md). Thread safety: one thread per writer.
+// between two checkpoints. Stored after every step into a mapped file, which outlives the process:
+// no system call, and no number half written (FORMAT.md). Thread safety: one thread per writer.
 #pragma once
 
-#include <functional>
+#include <cstddef>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "launch/base/file_system.h"
 #include "launch/base/log.h"
+#include "launch/base/mapped_file.h"
 #include "monitoring/metrics.h"
 
 namespace atelier::monitoring {
 
 class CounterFile {
  public:
-  /// Opens or creates the file. One that cannot be written is a warning, never an error.
-  /// Lifetime: `log` outlives it.
-  CounterFile(const Path& path, Log& log);
-  ~CounterFile();
-  CounterFile(const CounterFile&) = delete;
-  CounterFile& operator=(const CounterFile&) = delete;
+  /// The file is made, and one of an earlier attempt replaced, by the first `write`. One that
+  /// cannot be made is a warning, never an error. Lifetime: `log` outlives it.
+  CounterFile(Path path, Log& log) : path_(std::move(path)), log_(log) {}
 
   void write(const Metrics& metrics);
-  /// To the device (fsync), for the day the machine itself fails.
+  /// To the device, for the day the machine itself fails.
   void sync();
 
  private:
-  void give_up(const char* what);
+  /// A file with room for `counters` and as many more.
+  void make(const Metrics& metrics, std::size_t counters);
+  void give_up(const std::string& why);
 
-  std::string path_;
+  Path path_;
   Log& log_;
-  int descriptor_ = -1;  ///< -1: given up
-  std::string lines_;
+  std::unique_ptr<MappedFile> file_;
+  bool given_up_ = false;
 };
 
-/// By flat name; empty when there is no file. Lines that are none are left out.
-/// Throws: IoError when the file cannot be read.
+/// By flat name; empty when there is no file, or one of another format. What is damaged is left
+/// out. Throws: IoError when the file cannot be read.
 [[nodiscard]] std::map<std::string, double> read_counters(FileSystem& files, const Path& path);
 
 }  // namespace atelier::monitoring

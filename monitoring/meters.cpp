@@ -16,15 +16,19 @@ RateMeter::RateMeter(std::chrono::nanoseconds window, Clock::Steady::time_point 
 
 void RateMeter::add(Clock::Steady::time_point now, double amount) {
   entries_.push_back({now, amount});
-  while (entries_.front().time + window_ <= now) entries_.pop_front();
+  sum_ += amount;
+  for (; entries_.front().time + window_ <= now; entries_.pop_front()) {
+    sum_ -= entries_.front().amount;
+  }
 }
 
 double RateMeter::per_second(Clock::Steady::time_point now) const {
   const std::chrono::nanoseconds span = std::min<std::chrono::nanoseconds>(window_, now - start_);
   if (span.count() <= 0) return 0;
-  double amount = 0;
-  for (const Entry& entry : entries_) {
-    if (entry.time + window_ > now) amount += entry.amount;
+  double amount = sum_;
+  for (auto left = entries_.begin(); left != entries_.end() && left->time + window_ <= now;
+       ++left) {
+    amount -= left->amount;
   }
   return amount / seconds(span);
 }

@@ -30,7 +30,7 @@ class MeanMeter {
   double weight_ = 0;
 };
 
-/// Amount per second over a sliding window.
+/// Amount per second over a sliding window. Whole numbers are summed exactly.
 class RateMeter {
  public:
   explicit RateMeter(std::chrono::nanoseconds window, Clock::Steady::time_point start);
@@ -46,6 +46,7 @@ class RateMeter {
   std::chrono::nanoseconds window_;
   Clock::Steady::time_point start_;
   std::deque<Entry> entries_;
+  double sum_ = 0;  ///< of the entries
 };
 
 struct StepTimes {

@@ -1,7 +1,9 @@
 #include "monitoring/metrics.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <span>
@@ -41,10 +43,11 @@ struct Series {
   prometheus::Gauge* gauge = nullptr;
   prometheus::Counter* counter = nullptr;
   prometheus::Histogram* histogram = nullptr;
-  std::vector<Label> labels;
-  std::string flat_name;
-  double source_total = 0;  ///< last total of set_total
-  bool fresh = false;       ///< set since the last snapshot
+  std::vector<std::string> values;  ///< as given
+  std::shared_ptr<const SeriesName> name;
+  std::shared_ptr<const SeriesName> count_name;  ///< of a histogram; `name` is its sum's
+  double source_total = 0;                       ///< last total of set_total
+  bool fresh = false;                            ///< set since the last snapshot
 };
 
 std::vector<std::string> split(std::string_view values) {
@@ -117,33 +120,35 @@ struct Metrics::Impl {
     }
   }
 
-  static std::string key(const FamilyRow& family, ValueSpan values) {
-    std::string out(1, static_cast<char>(family.family));
-    for (const std::string_view value : values) {
-      out += '\x1f';
-      out += value;
-    }
-    return out;
+  [[nodiscard]] Series* find(const FamilyRow& family, ValueSpan values) {
+    auto& known = series[static_cast<std::size_t>(family.family)];
+    const auto at = std::find_if(known.begin(), known.end(), [&](const Series& one) {
+      return std::equal(values.begin(), values.end(), one.values.begin(), one.values.end());
+    });
+    return at == known.end() ? nullptr : &*at;
   }
 
   Series& find_or_add(const FamilyRow& family, ValueSpan values) {
     ATELIER_CHECK(values.size() == family.label_count(),
                   text(family.name, " has ", family.label_count(), " labels"));
-    auto [at, is_new] = series.try_emplace(key(family, values));
-    if (is_new) at->second = make_series(family, values);
-    return at->second;
+    if (Series* known = find(family, values)) return *known;
+    Series& added =
+        series[static_cast<std::size_t>(family.family)].emplace_back(make_series(family, values));
+    if (added.counter != nullptr) counters.push_back(&added);
+    return added;
   }
 
   Series make_series(const FamilyRow& family, ValueSpan values) {
     Series out;
     out.row = &family;
+    out.values.assign(values.begin(), values.end());
+    std::vector<Label> all;
     for (std::size_t i = 0; i < values.size(); ++i) {
-      out.labels.push_back({std::string(family.labels.at(i).name), valid_utf8(values[i])});
+      all.push_back({std::string(family.labels.at(i).name), valid_utf8(values[i])});
     }
-    if (family.scope == Scope::kPerRank) out.labels.push_back({"rank", text(options.rank)});
-    out.flat_name = flat_name({std::string(family.name), out.labels, 0});
+    if (family.scope == Scope::kPerRank) all.push_back({"rank", text(options.rank)});
     prometheus::Labels labels;
-    for (const Label& label : out.labels) labels.emplace(label.name, label.value);
+    for (const Label& label : all) labels.emplace(label.name, label.value);
     const std::string name(family.name);
     const std::string help = escape_help(family.help);
     prometheus::Registry& registry = source->registry;
@@ -158,14 +163,11 @@ struct Metrics::Impl {
       case FamilyType::kHistogram:
         out.histogram = &prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add(
             labels, kSecondsBuckets);
+        out.count_name = std::make_shared<const SeriesName>(name + "_count", all);
         break;
     }
+    out.name = std::make_shared<const SeriesName>(name + (out.histogram ? "_sum" : ""), all);
     return out;
-  }
-
-  [[nodiscard]] const Series* find(const FamilyRow& family, ValueSpan values) const {
-    const auto at = series.find(key(family, values));
-    return at == series.end() ? nullptr : &at->second;
   }
 
   /// Counts and tells whether a counter or histogram must refuse the value.
@@ -186,21 +188,21 @@ struct Metrics::Impl {
   }
 
   void collect(const Series& one, std::vector<Sample>& out) const {
-    const std::string name(one.row->name);
-    if (one.gauge != nullptr) out.push_back({name, one.labels, one.gauge->Value()});
-    if (one.counter != nullptr) out.push_back({name, one.labels, one.counter->Value()});
+    if (one.gauge != nullptr) out.push_back({one.name, one.gauge->Value()});
+    if (one.counter != nullptr) out.push_back({one.name, one.counter->Value()});
     if (one.histogram != nullptr) {
       const auto observed = one.histogram->Collect().histogram;
-      out.push_back({name + "_sum", one.labels, observed.sample_sum});
-      out.push_back({name + "_count", one.labels, static_cast<double>(observed.sample_count)});
+      out.push_back({one.name, observed.sample_sum});
+      out.push_back({one.count_name, static_cast<double>(observed.sample_count)});
     }
   }
 
   MetricsOptions options;
   const Clock& clock;
   std::shared_ptr<Source> source;
-  mutable std::mutex mutex;  ///< guards `series` and `state`
-  std::map<std::string, Series> series;
+  mutable std::mutex mutex;  ///< guards what follows
+  std::vector<std::deque<Series>> series = std::vector<std::deque<Series>>(families().size());
+  std::vector<Series*> counters;  ///< in the order in which they came to be
 };
 
 Metrics::Metrics(const MetricsOptions& options, const Clock& clock)
@@ -333,29 +335,28 @@ void Metrics::set_log_counts(const Log& log) {
 
 void Metrics::continue_counters(const std::map<std::string, double>& counters) {
   const std::lock_guard lock(impl_->mutex);
-  for (auto& [key, series] : impl_->series) {
-    if (series.counter == nullptr) continue;
-    const auto at = counters.find(series.flat_name);
-    if (at != counters.end() && !impl_->rejects(at->second)) series.counter->Increment(at->second);
+  for (const Series* series : impl_->counters) {
+    const auto at = counters.find(series->name->flat);
+    if (at != counters.end() && !impl_->rejects(at->second)) series->counter->Increment(at->second);
   }
 }
 
 void Metrics::visit_counters(const std::function<void(std::string_view, double)>& visit) const {
   const std::lock_guard lock(impl_->mutex);
-  for (const auto& [key, series] : impl_->series) {
-    if (series.counter != nullptr) visit(series.flat_name, series.counter->Value());
-  }
+  for (const Series* series : impl_->counters) visit(series->name->flat, series->counter->Value());
 }
 
 Snapshot Metrics::take_snapshot(std::int64_t step) {
   Snapshot out{step, impl_->clock.unix_seconds(), {}};
   const std::lock_guard lock(impl_->mutex);
-  for (auto& [key, series] : impl_->series) {
-    const Presence presence = series.row->presence;
-    const bool wanted =
-        presence == Presence::kMeasured ? series.fresh : presence != Presence::kScrapeOnly;
-    if (wanted) impl_->collect(series, out.samples);
-    series.fresh = false;
+  for (auto& family : impl_->series) {
+    for (Series& series : family) {
+      const Presence presence = series.row->presence;
+      const bool wanted =
+          presence == Presence::kMeasured ? series.fresh : presence != Presence::kScrapeOnly;
+      if (wanted) impl_->collect(series, out.samples);
+      series.fresh = false;
+    }
   }
   return out;
 }

@@ -121,7 +121,8 @@ class Metrics {
   /// Counters go on from what an earlier attempt of the run counted, by flat name. Series this rank
   /// does not export are ignored. Call once, before training.
   void continue_counters(const std::map<std::string, double>& counters);
-  /// Every counter this rank exports, for the next attempt: flat name, value.
+  /// Every counter this rank exports, for the next attempt: flat name, value. In an order that
+  /// stays: new ones come last.
   void visit_counters(const std::function<void(std::string_view, double)>& visit) const;
 
   /// Values now, by Presence; measured ones only when set since the snapshot before. Histograms

@@ -76,10 +76,11 @@ ProgressOptions progress_options(std::FILE* out) {
 ProgressPrinter::ProgressPrinter(std::FILE* out, ProgressOptions options, const Clock& clock)
     : out_(out), options_(options), clock_(clock) {}
 
+bool ProgressPrinter::is_due() const { return !last_ || clock_.now() - *last_ >= options_.every; }
+
 void ProgressPrinter::update(const Progress& progress) {
-  const auto now = clock_.now();
-  if (last_ && now - *last_ < options_.every) return;
-  last_ = now;
+  if (!is_due()) return;
+  last_ = clock_.now();
   draw(progress);
 }
 

@@ -45,7 +45,9 @@ class ProgressPrinter {
  public:
   /// Lifetime: `out` and `clock` outlive the printer.
   ProgressPrinter(std::FILE* out, ProgressOptions options, const Clock& clock);
-  /// Shows the progress when enough time has passed since the last one shown; the first always.
+  /// Whether enough time has passed since the last one shown; the first is due at once.
+  [[nodiscard]] bool is_due() const;
+  /// Shows the progress when it is due.
   void update(const Progress& progress);
   /// Shows it in any case and ends the line.
   void finish(const Progress& progress);

@@ -1,5 +1,7 @@
 #include "monitoring/records.h"
 
+#include <array>
+#include <charconv>
 #include <cmath>
 
 #include <nlohmann/json.hpp>
@@ -20,6 +22,17 @@ bool ends_in_newline(const Path& path) {
   if (!file || file.tellg() <= 0) return true;
   file.seekg(-1, std::ios::end);
   return file.get() == '\n';
+}
+
+/// The shortest digits that read back to the same number.
+void append_number(std::string& out, double number) {
+  std::array<char, 32> digits{};
+  char* const end = digits.data() + digits.size();
+  // A reader may take a number without point and exponent for an integer of 64 bits.
+  const auto written = std::abs(number) < 1e15 ? std::to_chars(digits.data(), end, number)
+                                               : std::to_chars(digits.data(), end, number,
+                                                               std::chars_format::scientific);
+  out.append(digits.data(), written.ptr);
 }
 
 struct Line {
@@ -58,13 +71,18 @@ bool add_line(std::string_view content, Stats& stats) {
 }  // namespace
 
 std::string stats_line(const Snapshot& snapshot, std::int64_t attempt) {
-  nlohmann::json line = {
-      {kAttempt, attempt}, {kStep, snapshot.step}, {kTime, snapshot.unix_seconds}};
+  std::string out = "{\"" + std::string(kAttempt) + "\":" + std::to_string(attempt) + ",\"" +
+                    kStep + "\":" + std::to_string(snapshot.step) + ",\"" + kTime + "\":";
+  append_number(out, snapshot.unix_seconds);
   for (const Sample& sample : snapshot.samples) {
-    nlohmann::json& value = line[flat_name(sample)];
-    if (std::isfinite(sample.value)) value = sample.value;
+    out.append(",").append(sample.series->json_key).append(":");
+    if (std::isfinite(sample.value)) {
+      append_number(out, sample.value);
+    } else {
+      out += "null";
+    }
   }
-  return line.dump();
+  return out += '}';
 }
 
 StatsWriter::StatsWriter(const Path& path, std::int64_t attempt, Log& log)

@@ -1,6 +1,9 @@
 #include "monitoring/snapshot.h"
 
 #include <algorithm>
+#include <utility>
+
+#include <nlohmann/json.hpp>
 
 namespace atelier::monitoring {
 namespace {
@@ -18,14 +21,14 @@ std::string joined_labels(std::vector<Label> labels) {
 
 }  // namespace
 
-std::string flat_name(const Sample& sample) {
-  if (sample.labels.empty()) return sample.name;
-  return sample.name + '{' + joined_labels(sample.labels) + '}';
-}
-
-std::string tensorboard_tag(const Sample& sample) {
-  if (sample.labels.empty()) return sample.name;
-  return sample.name + '/' + joined_labels(sample.labels);
+SeriesName::SeriesName(std::string a_name, std::vector<Label> some_labels)
+    : name(std::move(a_name)), labels(std::move(some_labels)), flat(name), tag(name) {
+  if (!labels.empty()) {
+    const std::string joined = joined_labels(labels);
+    flat += '{' + joined + '}';
+    tag += '/' + joined;
+  }
+  json_key = nlohmann::json(flat).dump();
 }
 
 }  // namespace atelier::monitoring

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace atelier::monitoring {
@@ -15,10 +15,24 @@ struct Label {
   bool operator==(const Label&) const = default;
 };
 
-/// One series at one moment. Units: those in its name.
-struct Sample {
+/// What a series is called, as each reader wants it; made once, since there are hundreds in every
+/// record.
+struct SeriesName {
+  SeriesName(std::string a_name, std::vector<Label> some_labels);
+
   std::string name;
   std::vector<Label> labels;
+  /// "atelier_loss{net=G,term=adversarial}": labels sorted by name, no quotes; the key of
+  /// stats.jsonl.
+  std::string flat;
+  std::string json_key;  ///< that as a JSON string
+  /// "atelier_loss/net=G,term=adversarial": TensorBoard groups by what stands before the slash.
+  std::string tag;
+};
+
+/// One series at one moment. Units: those in its name.
+struct Sample {
+  std::shared_ptr<const SeriesName> series;
   double value = 0;
 };
 
@@ -27,12 +41,5 @@ struct Snapshot {
   double unix_seconds = 0;
   std::vector<Sample> samples;
 };
-
-/// "atelier_loss{net=G,term=adversarial}": labels sorted by name, no quotes; the key of
-/// stats.jsonl.
-[[nodiscard]] std::string flat_name(const Sample& sample);
-
-/// "atelier_loss/net=G,term=adversarial": TensorBoard groups by what stands before the slash.
-[[nodiscard]] std::string tensorboard_tag(const Sample& sample);
 
 }  // namespace atelier::monitoring

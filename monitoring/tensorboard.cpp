@@ -122,7 +122,7 @@ void EventWriter::scalars(const Snapshot& snapshot) {
   std::string values;
   for (const Sample& sample : snapshot.samples) {
     std::string value;
-    bytes_field(value, summary::kTag, tensorboard_tag(sample));
+    bytes_field(value, summary::kTag, sample.series->tag);
     float_field(value, summary::kSimpleValue, static_cast<float>(sample.value));
     bytes_field(values, summary::kValue, value);
   }

@@ -3,13 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <type_traits>
 
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "launch/base/error.h"
@@ -85,35 +82,12 @@ FlightRecorder::FlightRecorder(int rank, int world) : memory_(std::make_unique<R
   set_phase("start");
 }
 
-FlightRecorder::~FlightRecorder() {
-  if (content_ != memory_.get()) ::munmap(content_, sizeof(RecorderFile));
-}
+FlightRecorder::~FlightRecorder() = default;
 
 void FlightRecorder::open_file(const Path& path) {
-  const auto fail = [&](const char* what, int error) {
-    throw IoError(text("Cannot ", what, " the recorder's file '", path.string(),
-                       "': ", std::strerror(error), "."));
-  };
-  std::error_code ignored;  // opening tells
-  std::filesystem::create_directories(path.parent_path(), ignored);
-  ::unlink(path.c_str());  // someone may be reading the old one
-  const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (file < 0) fail("create", errno);
-  // Every block is allocated now: a write to a mapped hole of a full disk would be a SIGBUS.
-  const int full = ::posix_fallocate(file, 0, sizeof(RecorderFile));
-  void* mapped =
-      full == 0 ? ::mmap(nullptr, sizeof(RecorderFile), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
-                : MAP_FAILED;
-  const int error = full != 0 ? full : errno;
-  ::close(file);
-  if (mapped == MAP_FAILED) {
-    ::unlink(path.c_str());
-    fail("map", error);
-  }
   const std::scoped_lock lock(mutex_);
-  auto* content = new (mapped) RecorderFile(*content_);
-  if (content_ != memory_.get()) ::munmap(content_, sizeof(RecorderFile));
-  content_ = content;
+  file_ = std::make_unique<MappedFile>(path, std::as_bytes(std::span(content_, 1)));
+  content_ = reinterpret_cast<RecorderFile*>(file_->bytes().data());
 }
 
 void FlightRecorder::enter(const CallRecord& call) noexcept {

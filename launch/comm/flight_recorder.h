@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "launch/base/file_system.h"
+#include "launch/base/mapped_file.h"
 #include "launch/comm/call.h"
 
 namespace atelier::comm {
@@ -52,8 +53,9 @@ class FlightRecorder {
   void sign() noexcept { signs_.fetch_add(1, std::memory_order_relaxed); }
 
   std::mutex mutex_;       ///< a call may end while it has to make room for another
-  RecorderFile* content_;  ///< in own memory or mapped
+  RecorderFile* content_;  ///< in own memory or in the file
   std::unique_ptr<RecorderFile> memory_;
+  std::unique_ptr<MappedFile> file_;
   std::atomic<std::uint64_t> signs_{0};
 };
 

@@ -71,6 +71,7 @@ Monitor::Monitor(const MonitorOptions& options, comm::Comm& comm, FileSystem& fi
   metrics_.continue_counters(monitoring::read_counters(files, options.paths.counters(comm.rank())));
   metrics_.add(Family::kRestarts, static_cast<double>(options.identity.attempt - 1) -
                                       metrics_.value(Family::kRestarts));
+  counters_.write(metrics_);
   const std::vector<std::string> targets = gather_texts(comm, exporter_.target());
   if (comm.rank() != 0) return;
   std::vector<std::string> served;
@@ -94,7 +95,8 @@ double Monitor::finish_step(const engine::StepReport& report, std::int64_t step,
   metrics_.finish_step({.step = step, .epoch = epoch, .samples = local_images, .phases = phases});
   counters_.write(metrics_);
   rate_.add(clock_->now(), static_cast<double>(global_images));
-  show_progress(step);
+  shown_.step = step;
+  if (progress_ && progress_->is_due()) progress_->update(progress());
   return seconds(monitoring::total(phases));
 }
 
@@ -112,11 +114,10 @@ void Monitor::take_numbers(const engine::StepReport& report) {
     metrics_.add(Family::kNonfiniteValues, static_cast<double>(found.values),
                  {found.net, tensor_name(found.suspect)});
   }
-  if (report.losses.empty()) return;
+  if (!progress_ || report.losses.empty()) return;
   shown_.losses.clear();
   for (const engine::LossValue& loss : report.losses) {
-    if (!loss.present) continue;
-    shown_.losses.push_back({text(loss.net, ".", loss.term), loss.value});
+    if (loss.present) shown_.losses.push_back({loss.net + '.' + loss.term, loss.value});
   }
 }
 
@@ -129,15 +130,13 @@ void Monitor::finish_section() {
   counters_.write(metrics_);
 }
 
-void Monitor::show_progress(std::int64_t step) {
-  if (!progress_) return;
-  shown_.step = step;
+const monitoring::Progress& Monitor::progress() {
   shown_.target_steps = options_.target_steps;
   shown_.images_per_second = images_per_second();
   const auto images_left =
-      static_cast<double>((options_.target_steps - step) * options_.global_batch);
+      static_cast<double>((options_.target_steps - shown_.step) * options_.global_batch);
   shown_.seconds_left = images_left / shown_.images_per_second;
-  progress_->update(shown_);
+  return shown_;
 }
 
 void Monitor::finish_evaluation(const std::vector<IndicatorValue>& values,
@@ -189,7 +188,7 @@ void Monitor::fail(std::int64_t step) {
 }
 
 void Monitor::finish() {
-  if (progress_) progress_->finish(shown_);
+  if (progress_) progress_->finish(progress());
   discovery_.remove();
 }
 

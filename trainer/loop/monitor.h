@@ -70,7 +70,8 @@ class Monitor {
   void finish();
 
  private:
-  void show_progress(std::int64_t step);
+  /// What to show now.
+  const monitoring::Progress& progress();
 
   MonitorOptions options_;
   comm::Comm* comm_;

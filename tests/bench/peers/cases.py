@@ -1,6 +1,7 @@
 """The rows of compare.py: what we run, what the peer runs, and the bar for the ratio."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,12 @@ class Case:
     gamma: float = 0.0
     compile: str = ""  # the peer's torch.compile mode
     timed: str = ""    # our precision where it is timed; empty: auto beside plain, the peer's beside best
+    best: str = "bf16"  # the precision of the best peer
 
     @property
     def precision(self):
         """The peer's, and ours where losses are compared."""
-        return "fp32" if self.style == "plain" else "bf16"
+        return "fp32" if self.style == "plain" else self.best
 
 
 LOCAL_NORM = ("train.batch_norm=local",)
@@ -63,6 +65,14 @@ def compiled(cases):
                  for case in cases for mode in COMPILE_MODES if case.style == "best")
 
 
+def multiplies_bf16():
+    """Whether the processor does; others spend several times as long in bfloat16 as in float32."""
+    flags = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
+    return bool({"avx512_bf16", "amx_bf16", "bf16", "svebf16"}.intersection(flags))
+
+
 def of(device, with_compile):
-    cases = GPU if device == "cuda" else CPU
+    cases = GPU
+    if device == "cpu":
+        cases = tuple(replace(case, best="bf16" if multiplies_bf16() else "fp32") for case in CPU)
     return cases + (compiled(cases) if with_compile else ())

@@ -202,6 +202,8 @@ def main():
                     if options.json:  # whoever ends this program early keeps what there is
                         write(options.json, comparisons)
     results = [comparison.result() for comparison in comparisons]
+    precisions = sorted({comparison.case.best for comparison in comparisons})
+    print(f"The best peers compute in {' and '.join(precisions)}.\n")
     print("| work and peer | losses apart | ours, images/s | peer | ratio (95 %) | bar | memory |\n|---|---|---|---|---|---|---|")
     print("\n".join(map(row, results)))
     sys.exit(1 if any("failure" in result for result in results) else 0)

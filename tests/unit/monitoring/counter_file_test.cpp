@@ -47,17 +47,7 @@ TEST_F(CounterFileTest, gives_back_every_counter_to_the_bit) {
   EXPECT_TRUE(log_.warnings.empty());
 }
 
-TEST_F(CounterFileTest, is_text_with_lines_that_never_straddle_a_page) {
-  CounterFile file(path(), log_);
-  file.write(metrics_);
-
-  const std::string content = files_.read(path());
-
-  ASSERT_EQ(content.size() % 256, 0U);
-  for (std::size_t end = 255; end < content.size(); end += 256) EXPECT_EQ(content[end], '\n');
-}
-
-TEST_F(CounterFileTest, no_file_has_no_counters_and_damage_costs_its_line_only) {
+TEST_F(CounterFileTest, no_file_has_no_counters_and_damage_costs_its_record_only) {
   EXPECT_TRUE(read_counters(files_, path()).empty());
   {
     CounterFile file(path(), log_);
@@ -66,11 +56,45 @@ TEST_F(CounterFileTest, no_file_has_no_counters_and_damage_costs_its_line_only) 
   }
   const auto whole = read_counters(files_, path());
   std::string content = files_.read(path());
-  content.replace(3, 250, 250, 'x');
-  content.resize(content.size() - 10);
+  content.replace(256 + 3, 250, 250, '\xff');     // the name and the number of the first
+  content.resize(256 * (1 + whole.size()) - 10);  // within the last
   std::ofstream(path(), std::ios::binary) << content;
-
   EXPECT_EQ(read_counters(files_, path()).size(), whole.size() - 2);
+
+  content[7] = '2';
+  std::ofstream(path(), std::ios::binary) << content;
+  EXPECT_TRUE(read_counters(files_, path()).empty());
+
+  std::ofstream(path(), std::ios::binary) << "";
+  EXPECT_TRUE(read_counters(files_, path()).empty());
+}
+
+TEST_F(CounterFileTest, keeps_an_earlier_attempt_until_the_new_one_writes) {
+  {
+    CounterFile first(path(), log_);
+    metrics_.add(Family::kSamples, 64);
+    first.write(metrics_);
+  }
+  CounterFile second(path(), log_);
+
+  EXPECT_EQ(read_counters(files_, path()).at("atelier_samples_total{rank=0}"), 64);
+}
+
+TEST_F(CounterFileTest, grows_with_the_counters) {
+  CounterFile file(path(), log_);
+  for (int i = 0; i < 200; ++i) {
+    metrics_.add(Family::kDataErrors, i, {"kind " + std::to_string(i)});
+    file.write(metrics_);
+  }
+  const auto found = read_counters(files_, path());
+
+  for (int i = 0; i < 200; ++i) {
+    const std::string name =
+        "atelier_data_errors_total{kind=kind " + std::to_string(i) + ",rank=0}";
+    ASSERT_TRUE(found.contains(name)) << name;
+    EXPECT_EQ(found.at(name), i);
+  }
+  EXPECT_EQ(files_.list(path().parent_path()).size(), 1U);
 }
 
 TEST_F(CounterFileTest, a_place_that_cannot_be_written_is_one_warning) {
@@ -81,17 +105,10 @@ TEST_F(CounterFileTest, a_place_that_cannot_be_written_is_one_warning) {
   file.sync();
 
   ASSERT_EQ(log_.warnings.size(), 1U);
-  EXPECT_NE(log_.warnings[0].find("cannot be opened"), std::string::npos);
-
-  CounterFile full("/dev/full", log_);
-  full.write(metrics_);
-  full.write(metrics_);
-
-  ASSERT_EQ(log_.warnings.size(), 2U);
-  EXPECT_NE(log_.warnings[1].find("No space left"), std::string::npos);
+  EXPECT_NE(log_.warnings[0].find("is not kept: Cannot create"), std::string::npos);
 }
 
-TEST_F(CounterFileTest, costs_a_few_microseconds_a_step) {
+TEST_F(CounterFileTest, costs_a_microsecond_a_step) {
   CounterFile file(path(), log_);
   constexpr int kSteps = 2000;
   const auto start = std::chrono::steady_clock::now();
@@ -99,7 +116,7 @@ TEST_F(CounterFileTest, costs_a_few_microseconds_a_step) {
   const std::chrono::duration<double, std::micro> spent = std::chrono::steady_clock::now() - start;
 
   RecordProperty("microseconds", std::to_string(spent.count() / kSteps));
-  EXPECT_LT(spent.count() / kSteps, 200);  // a bound that a busy machine keeps
+  EXPECT_LT(spent.count() / kSteps, 50);  // a bound that a busy machine keeps
 }
 
 }  // namespace

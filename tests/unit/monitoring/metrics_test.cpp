@@ -34,7 +34,7 @@ MetricsOptions gan_options(int rank = 0) {
 
 std::map<std::string, double> flat(const Snapshot& snapshot) {
   std::map<std::string, double> out;
-  for (const Sample& sample : snapshot.samples) out[flat_name(sample)] = sample.value;
+  for (const Sample& sample : snapshot.samples) out[sample.series->flat] = sample.value;
   return out;
 }
 
@@ -185,7 +185,8 @@ TEST(Metrics, other_ranks_export_only_what_is_theirs) {
   metrics.add(Family::kSamples, 5);
 
   for (const Sample& sample : metrics.take_snapshot(1).samples) {
-    EXPECT_THAT(sample.labels, testing::Contains(Label{"rank", "1"})) << sample.name;
+    EXPECT_THAT(sample.series->labels, testing::Contains(Label{"rank", "1"}))
+        << sample.series->name;
   }
   EXPECT_EQ(metrics.value(Family::kSamples), 5);
 }

@@ -1,9 +1,11 @@
 #include "monitoring/records.h"
 
 #include <limits>
+#include <memory>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "launch/base/error.h"
 #include "tests/support/temporary_folder.h"
@@ -13,10 +15,13 @@ namespace atelier::monitoring {
 namespace {
 
 Snapshot snapshot(std::int64_t step, double loss) {
+  const auto name = [](const char* family, std::vector<Label> labels) {
+    return std::make_shared<const SeriesName>(family, std::move(labels));
+  };
   return {step,
           1.7e9,
-          {{"atelier_loss", {{"net", "G"}, {"term", "adversarial"}}, loss},
-           {"atelier_epoch", {}, 0.1}}};
+          {{name("atelier_loss", {{"term", "adversarial"}, {"net", "G"}}), loss},
+           {name("atelier_epoch", {}), 0.1}}};
 }
 
 const std::string kLoss = "atelier_loss{net=G,term=adversarial}";
@@ -28,10 +33,18 @@ struct RecordsTest : testing::Test {
   Path path = folder.path() / "stats.jsonl";
 };
 
-TEST(StatsLine, has_sorted_keys_and_exact_numbers) {
+TEST(StatsLine, has_flat_names_and_exact_numbers) {
   EXPECT_EQ(stats_line(snapshot(3, 1.0 / 3), 2),
-            R"({"atelier_epoch":0.1,"atelier_loss{net=G,term=adversarial}":0.3333333333333333,)"
-            R"("attempt":2,"step":3,"unix_seconds":1700000000.0})");
+            R"({"attempt":2,"step":3,"unix_seconds":1.7e+09,)"
+            R"("atelier_loss{net=G,term=adversarial}":0.3333333333333333,"atelier_epoch":0.1})");
+}
+
+TEST(StatsLine, is_json_whatever_the_label) {
+  const auto odd =
+      std::make_shared<const SeriesName>("atelier_x", std::vector<Label>{{"a", "\"\n"}});
+
+  EXPECT_EQ(nlohmann::json::parse(stats_line({1, 0, {{odd, 1e300}}}, 1))["atelier_x{a=\"\n}"],
+            1e300);
 }
 
 TEST(StatsLine, what_is_not_finite_is_null) {

@@ -42,7 +42,10 @@ TEST(EventWriter, flushes_each_group) {
   EventWriter writer(folder.path(), 0, clock, log);
   const auto before = std::filesystem::file_size(writer.path());
 
-  writer.scalars({1, 1.7e9, {{"atelier_epoch", {}, 0.5}}});
+  writer.scalars(
+      {1,
+       1.7e9,
+       {{std::make_shared<const SeriesName>("atelier_epoch", std::vector<Label>{}), 0.5}}});
 
   EXPECT_GT(std::filesystem::file_size(writer.path()), before);
   EXPECT_NE(writer.path().find("events.out.tfevents.1700000000."), std::string::npos);
