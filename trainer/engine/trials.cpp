@@ -15,6 +15,15 @@ namespace {
 
 constexpr int kWarmUp = 2;
 constexpr int kMeasured = 8;  // covers the lazy penalties of the presets evenly
+// Behind the best step; more than what the first steps of a setting spend on being the first.
+constexpr double kHopelessTimes = 3;
+constexpr double kHopelessSeconds = 0.5;
+
+// What rank 0 has measured, on every rank.
+void take_from_rank_zero(comm::Comm& comm, std::span<double> numbers) {
+  comm.broadcast({numbers.data(), numbers.size(), comm::DType::kFloat64}, 0,
+                 {.label = "measured choice"});
+}
 
 // Steps that leave no trace.
 class Rehearsal {
@@ -49,19 +58,35 @@ class Rehearsal {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
-  /// Mean time of a step under each of `settings` settings. They alternate, so that a machine that
-  /// changes its speed treats all alike.
+  /// Mean time of a step under each of `settings` settings, two or more. They alternate, so that a
+  /// machine that changes its speed treats all alike. One that is hopeless (bfloat16 on a processor
+  /// that does not multiply it takes ten times as long) is left out from then on, with the time of
+  /// its last step.
   template <typename Set>
-  std::vector<double> compare(std::size_t settings, const Set& set) {
-    std::vector<double> seconds(settings);
-    for (int i = 0; i < kWarmUp + kMeasured; ++i) {
+  std::vector<double> compare(comm::Comm& comm, std::size_t settings, const Set& set) {
+    std::vector<double> mean(settings), last(settings);
+    std::vector<bool> hopeless(settings);
+    std::size_t left = settings;
+    for (int i = 0; i < kWarmUp + kMeasured && left > 1; ++i) {
       for (std::size_t k = 0; k < settings; ++k) {
+        if (hopeless[k]) continue;
         set(k);
-        const double now = step_seconds(i);
-        if (i >= kWarmUp) seconds[k] += now / kMeasured;
+        last[k] = step_seconds(i);
+        if (i >= kWarmUp) mean[k] += last[k] / kMeasured;
+      }
+      take_from_rank_zero(comm, last);
+      const double best = *std::min_element(last.begin(), last.end());
+      for (std::size_t k = 0; k < settings; ++k) {
+        if (hopeless[k] || last[k] < best + std::max(kHopelessTimes * best, kHopelessSeconds))
+          continue;
+        hopeless[k] = true;
+        --left;
       }
     }
-    return seconds;
+    for (std::size_t k = 0; k < settings; ++k) {
+      if (hopeless[k] || left == 1) mean[k] = last[k];
+    }
+    return mean;
   }
 
  private:
@@ -70,12 +95,6 @@ class Rehearsal {
   std::vector<MicroBatch> batches_;
   std::vector<TrainedNet::Snapshot> before_;
 };
-
-// What rank 0 has measured, on every rank.
-void take_from_rank_zero(comm::Comm& comm, std::span<double> numbers) {
-  comm.broadcast({numbers.data(), numbers.size(), comm::DType::kFloat64}, 0,
-                 {.label = "measured choice"});
-}
 
 SumSpeed measure_speed(Engine& engine, comm::Comm& comm) {
   constexpr int kTries = 5;
@@ -148,7 +167,8 @@ PrecisionTrial choose_precision(Engine& engine, comm::Comm& comm, const StepInpu
   std::vector<double> seconds;
   {
     Rehearsal rehearsal(engine, input);
-    seconds = rehearsal.compare(2, [&](std::size_t k) { engine.set_precision(kCandidates.at(k)); });
+    seconds =
+        rehearsal.compare(comm, 2, [&](std::size_t k) { engine.set_precision(kCandidates.at(k)); });
     rehearsal.end();
   }
   take_from_rank_zero(comm, seconds);
@@ -186,8 +206,8 @@ BucketTrial choose_buckets(Engine& engine, comm::Comm& comm, const OptimizerConf
     trial.chosen = plans[0];
   } else if (must || trial.sum_seconds > kWorthTrying * trial.after_seconds) {
     plans.insert(plans.begin(), trial.chosen);  // after the backward
-    std::vector<double> seconds =
-        rehearsal.compare(plans.size(), [&](std::size_t k) { engine.set_bucket_plan(plans[k]); });
+    std::vector<double> seconds = rehearsal.compare(
+        comm, plans.size(), [&](std::size_t k) { engine.set_bucket_plan(plans[k]); });
     take_from_rank_zero(comm, seconds);
     const auto best = std::min_element(seconds.begin() + 1, seconds.end());
     trial.after_seconds = seconds[0];

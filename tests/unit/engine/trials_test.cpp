@@ -6,9 +6,11 @@
 #include <thread>
 #include <vector>
 
+#include <ATen/autocast_mode.h>
 #include <gtest/gtest.h>
 
 #include "launch/comm/host_comm.h"
+#include "launch/comm/self_comm.h"
 #include "launch/comm/thread_comm.h"
 #include "tests/unit/engine/trajectory.h"
 
@@ -99,15 +101,39 @@ class SlowObjective final : public objectives::Objective {
   [[nodiscard]] const std::vector<objectives::Phase>& phases() const override { return phases_; }
   [[nodiscard]] objectives::Losses losses(const objectives::Phase&,
                                           const objectives::PhaseInput&) override {
+    if (at::autocast::is_autocast_enabled(at::kCPU)) {
+      ++in_bfloat16;
+      std::this_thread::sleep_for(bfloat16_takes);
+    }
     const at::Tensor total = net_->forward(torch::ones({1, kWeights})).mean();
     return {.total = total, .terms = {{"loss", total.detach()}}};
   }
+  int in_bfloat16 = 0;
+  std::chrono::milliseconds bfloat16_takes{0};
 
  private:
   std::shared_ptr<SlowNet> net_ = std::make_shared<SlowNet>();
   std::vector<objectives::NamedNet> nets_{{.name = "S", .net = net_, .averaged = true}};
   std::vector<objectives::Phase> phases_{{.net = "S", .image_stream = 0, .terms = {"loss"}}};
 };
+
+TEST(ChoosePrecision, a_hopeless_one_is_tried_once) {
+  comm::SelfComm comm;
+  SlowObjective objective;
+  objective.bfloat16_takes = std::chrono::milliseconds(700);
+  Engine engine(objective, comm, {}, Precision::kFloat32);
+  const at::Tensor images = torch::zeros({1});
+  const MicroBatch batch{.position = {.global_batch = 2}, .images_NCHW = {&images, 1}};
+
+  const PrecisionTrial trial =
+      choose_precision(engine, comm, {.micro_batches = {&batch, 1}, .images_total = 100});
+
+  EXPECT_EQ(objective.in_bfloat16, 1);
+  EXPECT_GT(trial.bfloat16_seconds, 0.7);
+  EXPECT_LT(trial.float32_seconds, 0.7);
+  EXPECT_EQ(trial.chosen, Precision::kFloat32);
+  EXPECT_EQ(engine.precision(), Precision::kFloat32);
+}
 
 OptimizerConfig configured(std::int64_t bucket_bytes, Overlap overlap) {
   OptimizerConfig config;
