@@ -4,6 +4,7 @@
 #include "launch/base/text.h"
 #include "launch/comm/mpi_comm.h"
 #include "launch/comm/nccl_comm.h"
+#include "launch/comm/nccl_start.h"
 #include "launch/comm/self_comm.h"
 
 namespace atelier::comm {
@@ -26,15 +27,9 @@ std::unique_ptr<Comm> make_nccl_comm(const MpiSession& session, const CommOption
 // GPUs where every rank has one of its own.
 std::unique_ptr<Comm> make_fitting_comm(const MpiSession& session, const CommOptions& options) {
   auto host = make_mpi_comm(session, options);
-  DeviceApis apis;
-  int devices = 0;
-  if (built_with_cuda()) {
-    apis = make_device_apis();
-    if (apis.cuda->get_device_count(devices) != 0) devices = 0;
-  }
-  std::int64_t enough = devices > host->local_rank() ? 1 : 0;
-  host->all_reduce({&enough, 1, DType::kInt64}, ReduceOp::kMin, {.label = "is there a GPU"});
-  if (enough == 0) return host;
+  if (!built_with_cuda()) return host;
+  DeviceApis apis = make_device_apis();
+  if (!each_rank_has_a_device(*host, *apis.cuda)) return host;
   return std::make_unique<NcclComm>(session, std::move(host), std::move(apis),
                                     NcclOptions{.timeout = options.timeout});
 }

@@ -8,6 +8,7 @@
 #include "launch/base/error.h"
 #include "launch/base/text.h"
 #include "launch/comm/nccl_checks.h"
+#include "launch/comm/nccl_start.h"
 #include "launch/doctor/small_file.h"
 
 namespace atelier::doctor {
@@ -94,7 +95,7 @@ void ask_devices(const comm::DeviceApis& apis, const GpuSeat& seat, GpuFacts& fa
     for (int index = 0; index < devices; ++index) facts.each.push_back(describe(cuda, index));
     ask_peers(cuda, facts.each);
     facts.devices = devices;
-    if (seat.local_rank < devices) facts.device = seat.local_rank;
+    facts.device = comm::usual_device(seat.local_rank, devices);
   } catch (const Error& error) {
     facts.fault = error.what();
     facts.each.clear();  // half a list would be judged as a whole one

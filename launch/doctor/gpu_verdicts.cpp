@@ -183,13 +183,16 @@ Finding judge_ranks_of(JobFacts job, const Ranks& ranks, const Devices& devices)
       .found = text(counted(ranks.size(), "rank"), " for ", counted(devices.size(), "device"))};
   if (!without.empty()) {
     warn(finding, status, text("there is none for ", rank_list(without)),
-         text("In a job on GPUs start at most one rank per device (mpirun --map-by ppr:",
-              devices.size(), ":node)."));
+         "See what the other findings say of its devices.");
   }
   for (const auto& [bus_id, those] : takers) {
     if (those.size() < 2) continue;
     warn(finding, status, text(rank_list(those), " would share ", bus_id),
-         "Let each rank see all devices of its host, or another one (CUDA_VISIBLE_DEVICES).");
+         ranks.size() > devices.size()
+             ? text("In a job on GPUs start at most one rank per device (mpirun --map-by ppr:",
+                    devices.size(), ":node).")
+             : "Let each rank see all devices of its host, or another one "
+               "(CUDA_VISIBLE_DEVICES).");
   }
   if (sums_on_gpus(job) && takers.size() < devices.size()) {
     warn(finding, Status::kWarning,

@@ -10,6 +10,7 @@
 
 #include "launch/base/error.h"
 #include "launch/base/text.h"
+#include "launch/comm/nccl_start.h"
 #include "launch/comm/self_test.h"
 #include "tests/support/fake_gpu/fake_nccl.h"
 #include "tests/support/mpi_main.h"
@@ -158,13 +159,43 @@ TEST(NcclStart, two_ranks_on_one_gpu_are_refused_unless_wanted) {
 }
 
 TEST(NcclStart, a_rank_without_a_gpu_is_named) {
+  MpiComm agree(tests::mpi_session(), {});
+  const bool own = agree.rank() == 0;
+  agree.close();
+  const std::string said = start_error("0:devices=0");
+  if (own) {
+    EXPECT_THAT(said, HasSubstr("no CUDA-capable device"));
+  } else {
+    EXPECT_THAT(said,
+                AllOf(HasSubstr("no GPU for rank 0"), HasSubstr("has 0 that this job may use")));
+  }
+}
+
+TEST(NcclStart, fewer_gpus_than_ranks_are_refused_unless_they_share) {
   if (world() == 1) {
     EXPECT_EQ(start_error("devices=1"), "") << "it suffices for one rank";
   } else {
-    EXPECT_THAT(start_error("devices=1"),
-                AllOf(HasSubstr("no GPU for rank 1"), HasSubstr("has 1 that this job may use")));
+    EXPECT_THAT(start_error("devices=1"), HasSubstr("would share the GPU 0000:10:00.0"));
   }
   EXPECT_EQ(start_error("devices=1", {.share_device = true}), "");
+}
+
+TEST(NcclStart, ranks_that_see_but_their_own_gpu_take_it) {
+  EXPECT_EQ(start_error("devices=1,1:first=1,2:first=2,3:first=3"), "");
+}
+
+TEST(NcclStart, says_beforehand_whether_each_rank_has_a_gpu) {
+  const auto says = [](std::string_view faults) {
+    MpiComm comm(tests::mpi_session(), {});
+    const DeviceApis apis = tests::make_fake_gpu(tests::parse_faults(faults, comm.rank()));
+    const bool said = each_rank_has_a_device(comm, *apis.cuda);
+    comm.close();
+    return said;
+  };
+  EXPECT_TRUE(says(""));
+  EXPECT_TRUE(says("devices=1,1:first=1,2:first=2,3:first=3"));
+  EXPECT_FALSE(says("0:devices=0"));
+  EXPECT_EQ(says("devices=1"), world() == 1);
 }
 
 TEST(NcclStart, other_libraries_on_one_rank_are_named) {

@@ -207,7 +207,7 @@ int FakeCuda::set_device(int device) {
 }
 int FakeCuda::get_bus_id(int device, std::string& id) const {
   if (device >= faults_.devices) return kInvalidDevice;
-  id = "0000:" + std::to_string(10 + (faults_.one_bus ? 0 : device)) + ":00.0";
+  id = "0000:" + std::to_string(10 + faults_.first + (faults_.one_bus ? 0 : device)) + ":00.0";
   return 0;
 }
 

@@ -26,6 +26,7 @@ bool set(Faults& faults, std::string_view name, std::string_view value) {
   if (name == "stall") return (faults.stall = number()) > 0;
   if (name == "bytes") return (faults.most_bytes = number()) > 0;
   if (name == "delay_us") return (faults.delay_us = number()) >= 0;
+  if (name == "first") return (faults.first = static_cast<int>(number())) >= 0;
   if (name == "devices") return (faults.devices = static_cast<int>(number())) >= 0;
   if (name == "nccl") return (faults.nccl = static_cast<int>(number())) > 0;
   if (name == "driver") return (faults.driver = static_cast<int>(number())) > 0;

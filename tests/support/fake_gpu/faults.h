@@ -20,6 +20,7 @@ struct Faults {
   bool abort_hangs = false;       ///< abort=hangs
   std::int64_t delay_us = 0;      ///< delay_us=N: before each call runs
   int devices = 8;                ///< devices=N
+  int first = 0;                  ///< first=N: of the host's devices the first that it sees
   bool one_bus = false;           ///< bus=one: all devices are the same
   int nccl = 22809;               ///< nccl=N: version that is loaded
   int driver = 13000;             ///< driver=N

@@ -106,11 +106,17 @@ TEST(GpuDevices, of_several_kinds_in_one_job_are_a_warning) {
 }
 
 TEST(GpuRanks, without_a_device_are_named) {
+  auto job = job_on_gpus(2);
+  job[1].gpu.device = -1;
+  expect_one(judge_gpu_ranks(job), Status::kProblem, "there is none for rank 1");
+  expect_one(judge_gpu_ranks(with_backend("mpi", job)), Status::kOk, "none for rank 1");
+}
+
+TEST(GpuRanks, more_than_devices_are_named_with_those_they_would_share) {
   const auto job = job_on_gpus(4, "devices=2");
   expect_one(judge_gpu_ranks(job), Status::kProblem,
-             "4 ranks for 2 devices; there is none for ranks 2-3");
+             "4 ranks for 2 devices; ranks 0, 2 would share 0000:10:00.0; ranks 1, 3 would share");
   EXPECT_THAT(judge_gpu_ranks(job)[0].advice, HasSubstr("ppr:2:node"));
-  expect_one(judge_gpu_ranks(with_backend("mpi", job)), Status::kOk, "none for ranks 2-3");
 }
 
 TEST(GpuRanks, that_would_share_a_device_are_named) {

@@ -151,7 +151,7 @@ TEST(Gpus, a_rank_of_a_job_asks_for_the_memory_of_its_own_alone) {
   EXPECT_TRUE(second.each[1].free_known);
 
   const GpuFacts third = made_up_gpus("devices=2", {.local_rank = 2, .alone = false});
-  EXPECT_EQ(third.device, -1);
+  EXPECT_EQ(third.device, 0);
   EXPECT_FALSE(third.each[1].free_known);
 }
 
