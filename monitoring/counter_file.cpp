@@ -92,8 +92,9 @@ std::map<std::string, double> read_counters(FileSystem& files, const Path& path)
   if (!files.exists(path)) return {};
   const std::string content = files.read(path);
   std::vector<Record> records(content.size() / sizeof(Record));
+  if (records.empty()) return {};
   std::memcpy(records.data(), content.data(), records.size() * sizeof(Record));
-  if (records.empty() || std::memcmp(records[0].name.data(), kMagic.data(), kMagic.size()) != 0) {
+  if (std::memcmp(records[0].name.data(), kMagic.data(), kMagic.size()) != 0) {
     return {};
   }
   std::map<std::string, double> counters;
