@@ -16,9 +16,8 @@
 #include "launch/base/text.h"
 
 namespace atelier {
-namespace {
 
-[[noreturn]] void fail(std::string_view attempted, const Path& path, int code) {
+void throw_io_error(std::string_view attempted, const Path& path, int code) {
   std::string_view next;
   if (code == ENOSPC || code == EDQUOT) next = "Free some space or choose another folder.";
   if (code == EACCES || code == EPERM || code == EROFS) next = "Check the permissions.";
@@ -27,12 +26,14 @@ namespace {
                 next);
 }
 
+namespace {
+
 /// Owns a file descriptor.
 class Descriptor {
  public:
   Descriptor(const Path& path, int flags, std::string_view attempted)
       : fd_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
-    if (fd_ < 0) fail(attempted, path, errno);
+    if (fd_ < 0) throw_io_error(attempted, path, errno);
   }
   ~Descriptor() {
     if (fd_ >= 0) ::close(fd_);
@@ -55,15 +56,15 @@ class LocalFile final : public WritableFile {
     while (!bytes.empty()) {
       const ssize_t written = ::write(fd_.get(), bytes.data(), bytes.size());
       if (written < 0 && errno == EINTR) continue;
-      if (written <= 0) fail("write to", path_, written < 0 ? errno : ENOSPC);
+      if (written <= 0) throw_io_error("write to", path_, written < 0 ? errno : ENOSPC);
       bytes = bytes.subspan(static_cast<std::size_t>(written));
     }
   }
   void sync() override {
-    if (::fsync(fd_.get()) != 0) fail("sync", path_, errno);
+    if (::fsync(fd_.get()) != 0) throw_io_error("sync", path_, errno);
   }
   void close() override {
-    if (::close(fd_.release()) != 0) fail("close", path_, errno);
+    if (::close(fd_.release()) != 0) throw_io_error("close", path_, errno);
   }
 
  private:
@@ -78,7 +79,7 @@ void read_exactly(const Descriptor& fd, const Path& path, std::uint64_t offset,
     const ssize_t got =
         ::pread(fd.get(), out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail("read", path, errno);
+    if (got < 0) throw_io_error("read", path, errno);
     if (got == 0) {
       throw IoError(text("Cannot read '", path.string(), "': it ends at or before byte ",
                          offset + done, ", but ", offset + out.size(), " bytes were expected."));
@@ -92,7 +93,7 @@ template <typename Call>
 auto checked(std::string_view attempted, const Path& path, Call call) {
   std::error_code code;
   auto result = call(code);
-  if (code) fail(attempted, path, code.value());
+  if (code) throw_io_error(attempted, path, code.value());
   return result;
 }
 
@@ -105,8 +106,8 @@ std::unique_ptr<WritableFile> LocalFileSystem::create(const Path& path) {
 std::string LocalFileSystem::read(const Path& path) {
   const Descriptor fd(path, O_RDONLY, "open");
   struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) fail("read the size of", path, errno);
-  if (S_ISDIR(status.st_mode)) fail("read", path, EISDIR);
+  if (::fstat(fd.get(), &status) != 0) throw_io_error("read the size of", path, errno);
+  if (S_ISDIR(status.st_mode)) throw_io_error("read", path, EISDIR);
   if (!S_ISREG(status.st_mode)) {
     throw IoError(text("Cannot read '", path.string(), "': it is no regular file."));
   }
@@ -153,7 +154,7 @@ void LocalFileSystem::create_directories(const Path& path) {
 
 void LocalFileSystem::rename(const Path& from, const Path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0)
-    fail(text("rename '", from.string(), "' to"), to, errno);
+    throw_io_error(text("rename '", from.string(), "' to"), to, errno);
 }
 
 void LocalFileSystem::rename_new(const Path& from, const Path& to) {
@@ -162,7 +163,7 @@ void LocalFileSystem::rename_new(const Path& from, const Path& to) {
   // NFS and some parallel file systems lack the flag: there the target is looked for just before.
   const bool lacks_flag = code == EINVAL || code == ENOSYS;
   if (lacks_flag && !exists(to)) return rename(from, to);
-  fail(text("rename '", from.string(), "' to"), to, lacks_flag ? EEXIST : code);
+  throw_io_error(text("rename '", from.string(), "' to"), to, lacks_flag ? EEXIST : code);
 }
 
 void LocalFileSystem::remove_all(const Path& path) {
@@ -176,12 +177,12 @@ void LocalFileSystem::sync(const Path& path) {
   const int code = errno;
   // Some network file systems cannot sync a folder and say EINVAL; they keep names safe themselves.
   if (code == EINVAL && std::filesystem::is_directory(path)) return;
-  fail("sync", path, code);
+  throw_io_error("sync", path, code);
 }
 
 std::uint64_t LocalFileSystem::free_bytes(const Path& path) {
   struct statvfs status {};
-  if (::statvfs(path.c_str(), &status) != 0) fail("read the free space of", path, errno);
+  if (::statvfs(path.c_str(), &status) != 0) throw_io_error("read the free space of", path, errno);
   return static_cast<std::uint64_t>(status.f_bavail) * status.f_frsize;
 }
 

@@ -69,6 +69,10 @@ class LocalFileSystem final : public FileSystem {
   [[nodiscard]] std::uint64_t free_bytes(const Path& path) override;
 };
 
+/// Throws: IoError for a system call that failed with `code` (errno), with what to do where that is
+/// known. `attempted`: "write to".
+[[noreturn]] void throw_io_error(std::string_view attempted, const Path& path, int code);
+
 /// Writes `content` so that `path` holds either what it held before or all of it: temporary file
 /// beside it, fsync, rename, fsync of the directory. A failure leaves no temporary file behind.
 /// Requires: one writer per path at a time. Throws: IoError.

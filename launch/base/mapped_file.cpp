@@ -9,19 +9,13 @@
 #include <unistd.h>
 
 #include "launch/base/error.h"
-#include "launch/base/text.h"
 
 namespace atelier {
 namespace {
 
-[[noreturn]] void fail(std::string_view attempted, const Path& path, int code) {
-  throw IoError(text("Cannot ", attempted, " '", path.string(),
-                     "': ", std::generic_category().message(code), "."));
-}
-
 std::span<std::byte> map_new(const Path& path, std::size_t size) {
   const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (file < 0) fail("create", path, errno);
+  if (file < 0) throw_io_error("create", path, errno);
   const int full = ::posix_fallocate(file, 0, static_cast<off_t>(size));
   void* mapped =
       full == 0 ? ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0) : MAP_FAILED;
@@ -29,7 +23,7 @@ std::span<std::byte> map_new(const Path& path, std::size_t size) {
   ::close(file);
   if (mapped == MAP_FAILED) {
     ::unlink(path.c_str());
-    fail(full != 0 ? "allocate" : "map", path, error);
+    throw_io_error(full != 0 ? "allocate" : "map", path, error);
   }
   return {static_cast<std::byte*>(mapped), size};
 }
@@ -47,13 +41,13 @@ MappedFile::MappedFile(const Path& path, std::span<const std::byte> content) : p
   const int error = errno;
   ::munmap(bytes_.data(), bytes_.size());
   ::unlink(unnamed.c_str());
-  fail("replace", path, error);
+  throw_io_error("replace", path, error);
 }
 
 MappedFile::~MappedFile() { ::munmap(bytes_.data(), bytes_.size()); }
 
 void MappedFile::sync() const {
-  if (::msync(bytes_.data(), bytes_.size(), MS_SYNC) != 0) fail("sync", path_, errno);
+  if (::msync(bytes_.data(), bytes_.size(), MS_SYNC) != 0) throw_io_error("sync", path_, errno);
   LocalFileSystem().sync(path_.parent_path());  // the name too
 }
 

@@ -18,7 +18,7 @@ namespace atelier::comm {
 
 struct NcclOptions {
   std::chrono::milliseconds timeout = kDefaultTimeout;  ///< of calls, and of the start
-  int device = -1;            ///< -1: that of this rank's number on its host
+  int device = -1;                                      ///< -1: usual_device (nccl_start.h)
   bool share_device = false;  ///< several ranks may have one GPU, for tests: NCCL then uses sockets
 };
 
