@@ -35,12 +35,6 @@ PhiloxCounter philox4x32(PhiloxCounter counter, PhiloxKey key) {
   return counter;
 }
 
-std::uint64_t mix64(std::uint64_t value) {
-  value = (value ^ (value >> 30U)) * 0xBF58476D1CE4E5B9ULL;
-  value = (value ^ (value >> 27U)) * 0x94D049BB133111EBULL;
-  return value ^ (value >> 31U);
-}
-
 PhiloxCounter random_block(const RandomKey& key, std::uint32_t block) {
   ATELIER_CHECK((key.major | key.minor) >> kPositionBits == 0, "a position is below 2^48");
   // Seed and stream make the Philox key; positions make the counter, 48 bits each beside the block.

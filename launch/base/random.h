@@ -55,6 +55,10 @@ void fill_normal(const RandomKey& key, std::span<float> out);
 [[nodiscard]] std::uint64_t uniform_below(const RandomKey& key, std::uint64_t bound);
 
 /// Finaliser of SplitMix64 (Steele, Lea, Flood 2014): a bijection that mixes 64 bits well.
-[[nodiscard]] std::uint64_t mix64(std::uint64_t value);
+[[nodiscard]] constexpr std::uint64_t mix64(std::uint64_t value) {
+  value = (value ^ (value >> 30U)) * 0xBF58476D1CE4E5B9ULL;
+  value = (value ^ (value >> 27U)) * 0x94D049BB133111EBULL;
+  return value ^ (value >> 31U);
+}
 
 }  // namespace atelier
