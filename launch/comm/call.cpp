@@ -9,8 +9,8 @@ namespace atelier::comm {
 namespace {
 
 std::string_view name_of(CallKind kind) {
-  constexpr std::array<std::string_view, 6> kNames{"all_reduce", "reduce_scatter", "all_gather",
-                                                   "broadcast",  "barrier",        "allocate"};
+  constexpr std::array<std::string_view, 7> kNames{
+      "all_reduce", "reduce_scatter", "all_gather", "broadcast", "barrier", "allocate", "replay"};
   return kNames.at(static_cast<std::size_t>(kind));
 }
 
@@ -39,7 +39,9 @@ std::string describe(const CallRecord& call) {
   if (call.kind == CallKind::kBroadcast) {
     arguments = text("from rank ", call.root, ", ");
   }
-  if (call.kind != CallKind::kBarrier) {
+  if (call.kind == CallKind::kReplay) {
+    arguments += text(call.count, " recorded calls");
+  } else if (call.kind != CallKind::kBarrier) {
     arguments += text(comm::name_of(call.dtype), " x ", call.count);
   }
   if (call.region > 0) {

@@ -20,7 +20,8 @@ enum class CallKind : std::uint8_t {
   kAllGather,
   kBroadcast,
   kBarrier,
-  kAllocate
+  kAllocate,
+  kReplay  ///< `count` calls that a device repeats
 };
 
 struct CallRecord {

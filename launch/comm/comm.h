@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -99,6 +100,19 @@ class Comm {
   /// and is no call that others count. Local, but it may wait for calls on other ranks.
   /// Throws: CommError, DeviceError.
   virtual void copy(ConstBuffer from, Buffer to, const CallOptions& options = {});
+
+  /// For work that a device records once and repeats by itself (a CUDA graph). From here to
+  /// end_recording(), calls on device memory become part of what `options.stream` of each records:
+  /// they do nothing yet, are no calls that others count, and may only concern device memory.
+  /// Local; waits for all calls so far. Throws: CommError.
+  virtual void begin_recording() { synchronize(); }
+  /// Returns how many calls were recorded; 0 where memory is the host's.
+  [[nodiscard]] virtual std::size_t end_recording() { return 0; }
+  /// `launch` asks the device, on `options.stream`, to repeat a recording of `calls` calls. To
+  /// others it is one call, with one deadline. Lifetime: recordings end before close().
+  /// Collective: all ranks, the same recording. Throws: as calls.
+  virtual void replay(std::size_t calls, const std::function<void()>& launch,
+                      const CallOptions& options = {});
 
   /// Reduces `in` (world × out.count elements) and leaves the rank-th part in `out`.
   /// Collective: all ranks. Throws: CommError.

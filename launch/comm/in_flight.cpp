@@ -12,8 +12,21 @@ constexpr std::chrono::seconds kStoodStill{1};
 }  // namespace
 
 InFlight::~InFlight() {
-  for (const Call& call : calls_) spare_.push_back(call.done);
+  for (const Call& call : calls_) {
+    if (call.done != nullptr) spare_.push_back(call.done);
+  }
   for (CudaEvent const event : spare_) static_cast<void>(cuda_->event_destroy(event));
+}
+
+void InFlight::expect(const CallRecord& call, std::chrono::milliseconds timeout) {
+  const std::scoped_lock lock(mutex_);
+  if (calls_.empty()) since_ = Clock::now();
+  calls_.push_back({.record = call, .done = nullptr, .timeout = timeout});
+}
+
+void InFlight::not_enqueued() {
+  const std::scoped_lock lock(mutex_);
+  if (!calls_.empty() && calls_.back().done == nullptr) calls_.pop_back();
 }
 
 void InFlight::add(const CallRecord& call, CudaStream stream, std::chrono::milliseconds timeout) {
@@ -28,8 +41,12 @@ void InFlight::add(const CallRecord& call, CudaStream stream, std::chrono::milli
     check_cuda(*cuda_, cuda_->event_create(event), "cudaEventCreateWithFlags");
   }
   check_cuda(*cuda_, cuda_->event_record(event, stream), "cudaEventRecord");
-  if (calls_.empty()) since_ = Clock::now();
-  calls_.push_back({.record = call, .done = event, .timeout = timeout});
+  if (!calls_.empty() && calls_.back().done == nullptr) {
+    calls_.back().done = event;
+  } else {
+    if (calls_.empty()) since_ = Clock::now();
+    calls_.push_back({.record = call, .done = event, .timeout = timeout});
+  }
   newest_ = event;
 }
 
@@ -46,7 +63,7 @@ void InFlight::make_wait(CudaStream stream) {
 std::vector<std::uint64_t> InFlight::retire() {
   const std::scoped_lock lock(mutex_);
   std::vector<std::uint64_t> ended;
-  while (!calls_.empty()) {
+  while (!calls_.empty() && calls_.front().done != nullptr) {
     const int code = cuda_->event_query(calls_.front().done);
     if (code == kCudaNotReady) break;
     check_cuda(*cuda_, code, "cudaEventQuery");

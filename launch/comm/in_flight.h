@@ -25,6 +25,10 @@ class InFlight {
   InFlight(const InFlight&) = delete;
   InFlight& operator=(const InFlight&) = delete;
 
+  /// `call` is about to be enqueued, and its time runs: for what may itself not return while others
+  /// stand still. add() or not_enqueued() follows.
+  void expect(const CallRecord& call, std::chrono::milliseconds timeout);
+  void not_enqueued();
   /// `call` was just enqueued on `stream`. Throws: DeviceError.
   void add(const CallRecord& call, CudaStream stream, std::chrono::milliseconds timeout);
   /// `stream` goes on only after what was added last. Throws: DeviceError.
@@ -46,7 +50,7 @@ class InFlight {
  private:
   struct Call {
     CallRecord record;
-    CudaEvent done;
+    CudaEvent done;  ///< null: only expected
     std::chrono::milliseconds timeout;
   };
 

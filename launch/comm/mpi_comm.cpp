@@ -129,6 +129,7 @@ void MpiComm::Impl::run(const Task& task) {
       break;
     case CallKind::kBarrier:
     case CallKind::kAllocate:
+    case CallKind::kReplay:
       meeting_->begin();
       meeting_->meet(0);
       break;

@@ -63,6 +63,8 @@ class NcclComm::Impl {
   Impl& operator=(const Impl&) = delete;
 
   [[nodiscard]] MpiComm& host() { return *host_; }
+  /// For calls on its memory.
+  [[nodiscard]] MpiComm& host_calls();
   [[nodiscard]] bool host_can_touch() const { return apis_.cuda->host_can_touch(); }
   [[nodiscard]] bool on_device(ConstBuffer buffer) const;
   using Launch = std::function<int(NcclApi&, NcclHandle, CudaStream)>;
@@ -75,6 +77,9 @@ class NcclComm::Impl {
   void start(CudaStream stream);
   void finish_started();
   void synchronize();
+  void begin_recording();
+  std::size_t end_recording();
+  void replay(std::size_t calls, const std::function<void()>& launch, const CallOptions& options);
   std::byte* allocate(std::size_t bytes);
   void copy(ConstBuffer from, Buffer to, const CallOptions& options);
   void close();
@@ -86,6 +91,10 @@ class NcclComm::Impl {
     std::size_t bytes;
   };
   void open(milliseconds timeout);
+  /// NCCL's stream goes on after what `stream` holds so far.
+  void follow(CudaStream stream);
+  /// Makes the call part of what `options.stream` records.
+  void record(ConstBuffer in, const CallOptions& options, const Launch& launch);
   void number(CallRecord& call, std::string_view label);
   /// For others who ask.
   void note(const CallRecord& call);
@@ -125,6 +134,9 @@ class NcclComm::Impl {
   std::vector<Region> regions_;
   bool started_ = false;
   CudaStream started_from_ = nullptr;
+  bool recording_ = false;
+  std::size_t recorded_calls_ = 0;
+  CudaEvent recorded_ = nullptr;  ///< the end of the last call that was recorded
 
   mutable std::mutex standing_mutex_;
   Standing standing_;
@@ -161,7 +173,9 @@ NcclComm::Impl::Impl(const MpiSession& session, std::unique_ptr<MpiComm> host, D
   if (choice.shared) tell_ranks_apart(*host_);
   check_cuda(*apis_.cuda, apis_.cuda->set_device(device_), text("cudaSetDevice(", device_, ")"));
   check_cuda(*apis_.cuda, apis_.cuda->stream_create(stream_), "cudaStreamCreateWithPriority");
-  check_cuda(*apis_.cuda, apis_.cuda->event_create(caller_), "cudaEventCreateWithFlags");
+  for (CudaEvent* const event : {&caller_, &recorded_}) {
+    check_cuda(*apis_.cuda, apis_.cuda->event_create(*event), "cudaEventCreateWithFlags");
+  }
   in_flight_ = std::make_unique<InFlight>(apis_.cuda);
   copy_ = std::make_unique<DeviceCopy>(apis_.cuda);
   roll_call_ = std::make_unique<RollCall>(MPI_COMM_WORLD);
@@ -248,6 +262,7 @@ void NcclComm::Impl::enqueue(CallRecord call, ConstBuffer in, const CallOptions&
                              const Launch& launch) {
   ATELIER_CHECK(in.data != nullptr || in.count == 0, "null data");
   throw_if_broken();
+  if (recording_) return record(in, options, launch);
   wait_until_left(kMostInFlight - 1);
   call.count = in.count;
   call.dtype = in.dtype;
@@ -256,9 +271,7 @@ void NcclComm::Impl::enqueue(CallRecord call, ConstBuffer in, const CallOptions&
     launched();
     return host_->recorder().leave(call.sequence);
   }
-  CudaApi& cuda = *apis_.cuda;
-  check_cuda(cuda, cuda.event_record(caller_, options.stream), "cudaEventRecord");
-  check_cuda(cuda, cuda.stream_wait_event(stream_, caller_), "cudaStreamWaitEvent");
+  follow(options.stream);
   const milliseconds timeout = limit_of(options).timeout;
   try {
     const auto start = [&](NcclHandle comm) { return launch(*apis_.nccl, comm, stream_); };
@@ -273,12 +286,74 @@ void NcclComm::Impl::enqueue(CallRecord call, ConstBuffer in, const CallOptions&
   }
 }
 
+void NcclComm::Impl::follow(CudaStream stream) {
+  CudaApi& cuda = *apis_.cuda;
+  check_cuda(cuda, cuda.event_record(caller_, stream), "cudaEventRecord");
+  check_cuda(cuda, cuda.stream_wait_event(stream_, caller_), "cudaStreamWaitEvent");
+}
+
+// Events that are recorded stand for each repetition of the work, so nobody may ask them anything:
+// the call is not tracked.
+void NcclComm::Impl::record(ConstBuffer in, const CallOptions& options, const Launch& launch) {
+  if (in.count == 0) return;
+  follow(options.stream);
+  const auto start = [&](NcclHandle comm) { return launch(*apis_.nccl, comm, stream_); };
+  const milliseconds timeout = limit_of(options).timeout;
+  if (!link_.launch(start, "the call", timeout)) {
+    throw CommError(text("NCCL did not take a call to record within ", human(timeout), "."));
+  }
+  check_cuda(*apis_.cuda, apis_.cuda->event_record(recorded_, stream_), "cudaEventRecord");
+  ++recorded_calls_;
+}
+
+void NcclComm::Impl::begin_recording() {
+  ATELIER_CHECK(!recording_, "a recording within a recording");
+  synchronize();
+  recorded_calls_ = 0;
+  recording_ = true;
+}
+
+std::size_t NcclComm::Impl::end_recording() {
+  ATELIER_CHECK(recording_, "a recording ends after it has begun");
+  recording_ = false;
+  started_ = false;  // where the work was left before its end
+  return recorded_calls_;
+}
+
+void NcclComm::Impl::replay(std::size_t calls, const std::function<void()>& launch,
+                            const CallOptions& options) {
+  throw_if_broken();
+  wait_until_left(kMostInFlight - 1);
+  CallRecord call{.count = calls, .kind = CallKind::kReplay};
+  number(call, options.label);
+  const milliseconds timeout = limit_of(options).timeout;
+  in_flight_->expect(call, timeout);
+  launched();
+  try {
+    launch();
+    in_flight_->add(call, options.stream, timeout);
+  } catch (...) {
+    in_flight_->not_enqueued();
+    throw;
+  }
+}
+
+MpiComm& NcclComm::Impl::host_calls() {
+  if (recording_) throw DeviceError("A device cannot repeat calls on the host's memory.");
+  return *host_;
+}
+
 void NcclComm::Impl::start(CudaStream stream) {
   started_ = true;
   started_from_ = stream;
 }
 
 void NcclComm::Impl::make_wait(CudaStream stream) {
+  if (recording_) {
+    if (recorded_calls_ == 0) return;
+    const int code = apis_.cuda->stream_wait_event(stream, recorded_);
+    return check_cuda(*apis_.cuda, code, "cudaStreamWaitEvent");
+  }
   in_flight_->make_wait(stream);
   throw_if_broken();  // what an abort ends looks as if it had come to its end
 }
@@ -323,6 +398,7 @@ void NcclComm::Impl::wait_until_left(std::size_t most) {
 }
 
 std::byte* NcclComm::Impl::allocate(std::size_t bytes) {
+  ATELIER_CHECK(!recording_, "memory cannot be allocated in a recording");
   ATELIER_CHECK(bytes > 0, "an allocation of 0 bytes");
   synchronize();  // to allocate may wait for the device
   const std::size_t size = (bytes + kAlign - 1) / kAlign * kAlign;
@@ -471,7 +547,9 @@ void NcclComm::Impl::close() {
   regions_.clear();
   in_flight_.reset();
   copy_->close();
-  check_cuda(*apis_.cuda, apis_.cuda->event_destroy(caller_), "cudaEventDestroy");
+  for (const CudaEvent event : {caller_, recorded_}) {
+    check_cuda(*apis_.cuda, apis_.cuda->event_destroy(event), "cudaEventDestroy");
+  }
   check_cuda(*apis_.cuda, apis_.cuda->stream_destroy(stream_), "cudaStreamDestroy");
   host_->close();
 }
@@ -504,7 +582,7 @@ std::byte* NcclComm::allocate(std::size_t bytes) { return impl_->allocate(bytes)
 
 void NcclComm::start_all_reduce(Buffer data, ReduceOp op, const CallOptions& options) {
   // On the host at once: device calls and a thread of the host's would meet in the recorder.
-  if (!impl_->on_device(data)) return impl_->host().all_reduce(data, op, options);
+  if (!impl_->on_device(data)) return impl_->host_calls().all_reduce(data, op, options);
   impl_->enqueue({.kind = CallKind::kAllReduce, .op = op}, data, options,
                  [&](NcclApi& nccl, NcclHandle comm, CudaStream stream) {
                    return nccl.all_reduce(data.data, data.data, data.count, data.dtype, op, comm,
@@ -514,7 +592,7 @@ void NcclComm::start_all_reduce(Buffer data, ReduceOp op, const CallOptions& opt
 }
 
 void NcclComm::all_reduce(Buffer data, ReduceOp op, const CallOptions& options) {
-  if (!impl_->on_device(data)) return impl_->host().all_reduce(data, op, options);
+  if (!impl_->on_device(data)) return impl_->host_calls().all_reduce(data, op, options);
   start_all_reduce(data, op, options);
   finish_started();
 }
@@ -523,12 +601,18 @@ void NcclComm::copy(ConstBuffer from, Buffer to, const CallOptions& options) {
   impl_->copy(from, to, options);
 }
 
+void NcclComm::begin_recording() { impl_->begin_recording(); }
+std::size_t NcclComm::end_recording() { return impl_->end_recording(); }
+void NcclComm::replay(std::size_t calls, const std::function<void()>& launch,
+                      const CallOptions& options) {
+  impl_->replay(calls, launch, options);
+}
 void NcclComm::finish_started() { impl_->finish_started(); }
 void NcclComm::synchronize() { impl_->synchronize(); }
 
 void NcclComm::reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op, const CallOptions& options) {
   ATELIER_CHECK(impl_->on_device(in) == impl_->on_device(out), "in and out lie apart");
-  if (!impl_->on_device(in)) return impl_->host().reduce_scatter(in, out, op, options);
+  if (!impl_->on_device(in)) return impl_->host_calls().reduce_scatter(in, out, op, options);
   check_parts(in, out, world());
   impl_->enqueue({.kind = CallKind::kReduceScatter, .op = op}, in, options,
                  [&](NcclApi& nccl, NcclHandle comm, CudaStream stream) {
@@ -540,7 +624,7 @@ void NcclComm::reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op, const Cal
 
 void NcclComm::all_gather(ConstBuffer in, Buffer out, const CallOptions& options) {
   ATELIER_CHECK(impl_->on_device(in) == impl_->on_device(out), "in and out lie apart");
-  if (!impl_->on_device(in)) return impl_->host().all_gather(in, out, options);
+  if (!impl_->on_device(in)) return impl_->host_calls().all_gather(in, out, options);
   check_parts(out, in, world());
   impl_->enqueue({.kind = CallKind::kAllGather}, in, options,
                  [&](NcclApi& nccl, NcclHandle comm, CudaStream stream) {
@@ -550,7 +634,7 @@ void NcclComm::all_gather(ConstBuffer in, Buffer out, const CallOptions& options
 }
 
 void NcclComm::broadcast(Buffer data, int root, const CallOptions& options) {
-  if (!impl_->on_device(data)) return impl_->host().broadcast(data, root, options);
+  if (!impl_->on_device(data)) return impl_->host_calls().broadcast(data, root, options);
   ATELIER_CHECK(root >= 0 && root < world(), text("root ", root, " of ", world(), " ranks"));
   impl_->enqueue({.root = root, .kind = CallKind::kBroadcast}, data, options,
                  [&](NcclApi& nccl, NcclHandle comm, CudaStream stream) {
@@ -560,7 +644,7 @@ void NcclComm::broadcast(Buffer data, int root, const CallOptions& options) {
   impl_->make_wait(options.stream);
 }
 
-void NcclComm::barrier(const CallOptions& options) { impl_->host().barrier(options); }
+void NcclComm::barrier(const CallOptions& options) { impl_->host_calls().barrier(options); }
 void NcclComm::close() { impl_->close(); }
 void NcclComm::abort(std::string_view reason, int exit_code) { impl_->abort(reason, exit_code); }
 

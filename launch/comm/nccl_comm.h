@@ -47,6 +47,10 @@ class NcclComm final : public Comm {
   void finish_started() override;
   void synchronize() override;
   void copy(ConstBuffer from, Buffer to, const CallOptions& options = {}) override;
+  void begin_recording() override;
+  [[nodiscard]] std::size_t end_recording() override;
+  void replay(std::size_t calls, const std::function<void()>& launch,
+              const CallOptions& options = {}) override;
   void reduce_scatter(ConstBuffer in, Buffer out, ReduceOp op,
                       const CallOptions& options = {}) override;
   void all_gather(ConstBuffer in, Buffer out, const CallOptions& options = {}) override;

@@ -194,6 +194,7 @@ class ThreadGroup::RankComm final : public HostComm {
         return;
       case CallKind::kBarrier:
       case CallKind::kAllocate:
+      case CallKind::kReplay:
         return;
     }
   }

@@ -18,6 +18,7 @@ MOST_BYTES = 60 * 1000 * 1000
 ROOT = "atelier-gpu-check"
 PEERS = "tests/bench/peers"
 SUPPORT = "tests/support"
+LOADED_BY_NAME = ("libatelier_cuda_recording.so",)  # by the programs, as they run
 
 
 def cached(build, name):
@@ -89,8 +90,12 @@ def fill(stage, source, build, pattern):
     tests = listing.listed_tests(source, build, pattern)
     programs = {path.name: path for path in [program, *(path for test in tests for path in test.programs)]}
     programs["mpirun"] = openmpi.mpirun()
-    binaries = [*programs.values(), *openmpi.copy_into(stage)]
+    loaded = [path for path in (build / name for name in LOADED_BY_NAME) if path.is_file()]
+    binaries = [*programs.values(), *openmpi.copy_into(stage), *loaded]
     needs, glibc = copy_libraries(stage, binaries, libtorch_folders(build))
+    for path in loaded:
+        shutil.copy(path, stage / "lib")
+        elf.slim(stage / "lib" / path.name)
     copy_programs(stage, programs)
     copy_sources(stage, source, tests)
     manifest.write(stage, {

@@ -9,6 +9,8 @@ void describe(ConfigFields& fields, DeviceConfig& config) {
                  {"GPUs try their convolution algorithms on each shape they meet", true});
   fields.integer("device.report_steps", config.report_steps, {1, 10000},
                  {"steps between two looks at a GPU's losses and norms", true});
+  fields.choice("device.graphs", config.graphs, {{"off", Graphs::kOff}, {"on", Graphs::kOn}},
+                {"GPUs repeat steps from a recording (CUDA graphs)", true});
 }
 
 }  // namespace atelier::device

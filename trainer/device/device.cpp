@@ -36,8 +36,15 @@ void* current_stream(at::Device device) {
   return c10::impl::VirtualGuardImpl(device.type()).getStream(device).native_handle();
 }
 
+void use_own_queue(at::Device device) {
+  if (device.is_cpu()) return;
+  const c10::impl::VirtualGuardImpl guard(device.type());
+  static_cast<void>(guard.exchangeStream(guard.getStreamFromGlobalPool(device, false)));
+}
+
 void configure(at::Device device, const DeviceConfig& config, bool deterministic) {
   if (device.is_cpu()) return;
+  if (config.graphs == Graphs::kOn) use_own_queue(device);
   auto& context = at::globalContext();
   context.setAllowTF32CuBLAS(config.tf32);
   context.setAllowTF32CuDNN(config.tf32);

@@ -24,7 +24,12 @@ void load_cuda_kernels();
 /// hosts. Lifetime: that of the process.
 [[nodiscard]] void* current_stream(at::Device device);
 
-/// Tells LibTorch how to compute on `device`. `deterministic`: the same bits in every run.
+/// Moves the calling thread to a queue of its own on `device`: no device records what stands in the
+/// queue that all threads share. Nothing to do on hosts.
+void use_own_queue(at::Device device);
+
+/// Tells LibTorch how to compute on `device`. `deterministic`: the same bits in every run. Where
+/// steps shall be recorded, the calling thread has a queue of its own from here on.
 void configure(at::Device device, const DeviceConfig& config, bool deterministic);
 
 /// `memory`, of `elements`, as a tensor. Lifetime: that of the memory.

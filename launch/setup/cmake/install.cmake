@@ -11,8 +11,11 @@ if(ATELIER_WITH_TORCH)
   list(APPEND exported_folders trainer/device trainer/parallel trainer/networks trainer/objectives trainer/engine)
   # The program finds LibTorch and NCCL where the build found them.
   set_target_properties(atelier PROPERTIES
-    INSTALL_RPATH "${ATELIER_TORCH_DIR}/lib;${ATELIER_NVIDIA_DIR}/nccl/lib;${ATELIER_NVIDIA_DIR}/cu13/lib")
+    INSTALL_RPATH "$ORIGIN/../lib;${ATELIER_TORCH_DIR}/lib;${ATELIER_NVIDIA_DIR}/nccl/lib;${ATELIER_NVIDIA_DIR}/cu13/lib")
   install(TARGETS atelier RUNTIME DESTINATION bin)
+  if(ATELIER_WITH_CUDA)
+    install(TARGETS atelier_cuda_recording LIBRARY DESTINATION lib)
+  endif()
 endif()
 install(TARGETS ${exported} EXPORT atelier ARCHIVE DESTINATION lib)
 install(EXPORT atelier NAMESPACE atelier:: DESTINATION ${package_folder} FILE atelier-targets.cmake)

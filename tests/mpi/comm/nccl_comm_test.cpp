@@ -13,6 +13,7 @@
 #include "launch/comm/nccl_start.h"
 #include "launch/comm/self_test.h"
 #include "tests/support/fake_gpu/fake_nccl.h"
+#include "tests/support/fake_gpu/tape.h"
 #include "tests/support/mpi_main.h"
 #include "tests/unit/comm/comm_contract.h"
 #include "tests/unit/comm/corrupting_comm.h"
@@ -229,6 +230,97 @@ TEST(NcclCall, a_device_that_stands_still_is_told_by_the_deadline) {
   EXPECT_THAT(trouble.error, HasSubstr("\"gradients\"")) << trouble.error;
   EXPECT_GE(trouble.took, milliseconds(300));
   EXPECT_LT(trouble.took, milliseconds(5300));
+}
+
+/// A communicator of three device buffers and a queue of the caller's, as LibTorch's would be.
+struct Recorded {
+  explicit Recorded(std::string_view faults) {
+    MpiComm agree(tests::mpi_session(), {});
+    apis = tests::make_fake_gpu(tests::parse_faults(faults, agree.rank()));
+    agree.close();
+    comm = make(apis, {});
+    EXPECT_EQ(apis.cuda->stream_create(stream), 0);
+    sums = reinterpret_cast<float*>(comm->allocate(kCount * sizeof(float)));
+    const auto world = static_cast<std::size_t>(comm->world());
+    all = reinterpret_cast<float*>(comm->allocate(world * kCount * sizeof(float)));
+    tape.begin();
+    comm->begin_recording();
+    comm->start_all_reduce(buffer(), ReduceOp::kSum, options("sums"));
+    comm->finish_started();
+    comm->all_gather(buffer(), {all, world * kCount, DType::kFloat32, Place::kCuda},
+                     options("all"));
+    calls = comm->end_recording();
+    tape.end();
+  }
+  [[nodiscard]] Buffer buffer() const { return {sums, kCount, DType::kFloat32, Place::kCuda}; }
+  [[nodiscard]] CallOptions options(std::string_view label) const {
+    return {.stream = stream, .label = label};
+  }
+  void replay() {
+    comm->replay(
+        calls,
+        [this] {
+          static_cast<tests::FakeStream*>(stream)->enqueue(
+              [this](const std::atomic<bool>&) { tape.replay(); });
+        },
+        options("the step"));
+  }
+  static constexpr std::size_t kCount = 100;
+  DeviceApis apis;
+  std::unique_ptr<Comm> comm;
+  CudaStream stream = nullptr;
+  float* sums = nullptr;
+  float* all = nullptr;
+  tests::Tape tape;
+  std::size_t calls = 0;
+};
+
+TEST(NcclRecording, repeats_its_calls_as_one) {
+  Recorded recorded("delay_us=100");
+  Comm& comm = *recorded.comm;
+  EXPECT_EQ(recorded.calls, 2U);
+  recorded.sums[7] = static_cast<float>(comm.rank() + 1);
+  const std::uint64_t before = comm.sequence();
+  comm.synchronize();
+  EXPECT_EQ(recorded.sums[7], static_cast<float>(comm.rank() + 1)) << "nothing happened yet";
+
+  for (int i = 0; i < 3; ++i) recorded.replay();
+  comm.synchronize();
+
+  const auto world = static_cast<float>(comm.world());
+  const float sum = world * (world + 1) / 2;
+  EXPECT_EQ(recorded.sums[7], sum * world * world);
+  EXPECT_EQ(recorded.all[(comm.world() - 1) * Recorded::kCount + 7], sum * world * world);
+  EXPECT_EQ(comm.sequence(), before + 3);
+  comm.all_reduce(recorded.buffer(), ReduceOp::kMax, recorded.options("afterwards"));
+  comm.close();
+}
+
+TEST(NcclRecording, a_repetition_that_does_not_end_is_told_by_its_deadline) {
+  Recorded recorded("0:stall=2");  // the first that is repeated, and that with its second call
+  recorded.comm->set_default_timeout(milliseconds(300));
+  const auto start = std::chrono::steady_clock::now();
+  std::string said;
+  try {
+    recorded.replay();
+    recorded.comm->synchronize();
+  } catch (const CommError& error) {
+    said = error.what();
+  }
+  EXPECT_THAT(said, HasSubstr("replay(2 recorded calls, \"the step\")"));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, milliseconds(5300));
+  MpiComm agree(tests::mpi_session(), {});
+  agree.close();
+}
+
+TEST(NcclRecording, holds_nothing_of_the_host) {
+  const auto comm = make(tests::make_fake_gpu({}), {});
+  float value = 1;
+  comm->begin_recording();
+  EXPECT_THROW(comm->all_reduce({&value, 1, DType::kFloat32}, ReduceOp::kSum), DeviceError);
+  EXPECT_THROW(static_cast<void>(comm->allocate(64)), InternalError);
+  EXPECT_EQ(comm->end_recording(), 0U);
+  comm->close();
 }
 
 TEST(NcclSelfTest, sums_on_the_device_and_notices_there_what_is_wrong) {

@@ -121,6 +121,30 @@ void FakeMemory::end_use(const void* memory) {
   }
 }
 
+FakeMemory::Contents FakeMemory::contents() {
+  const std::scoped_lock lock(mutex_);
+  Contents all;
+  for (const auto& [memory, block] : blocks_) {
+    const bool closed = protected_ && block.users == 0;
+    if (closed) set_access(memory, block.bytes, PROT_READ);
+    all[memory].assign(memory, memory + block.bytes);
+    if (closed) set_access(memory, block.bytes, PROT_NONE);
+  }
+  return all;
+}
+
+void FakeMemory::restore(const Contents& contents) {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [memory, bytes] : contents) {
+    const auto found = blocks_.find(memory);
+    if (found == blocks_.end() || found->second.bytes != bytes.size()) continue;
+    const bool closed = protected_ && found->second.users == 0;
+    if (closed) set_access(memory, bytes.size(), PROT_READ | PROT_WRITE);
+    std::memcpy(memory, bytes.data(), bytes.size());
+    if (closed) set_access(memory, bytes.size(), PROT_NONE);
+  }
+}
+
 void FakeMemory::protect() {
   const std::scoped_lock lock(mutex_);
   protected_ = true;

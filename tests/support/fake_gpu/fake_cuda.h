@@ -43,6 +43,11 @@ class FakeMemory {
   [[nodiscard]] bool is_protected() const;
   [[nodiscard]] std::size_t bytes() const;  ///< allocated and not freed
 
+  using Contents = std::map<std::byte*, std::vector<std::byte>>;
+  /// What all of it holds, and puts it back where it is still there.
+  [[nodiscard]] Contents contents();
+  void restore(const Contents& contents);
+
   std::atomic<bool> failed{false};  ///< the device itself: every later question about it says so
   std::atomic<std::size_t> most_bytes{SIZE_MAX};  ///< that LibTorch gets
 

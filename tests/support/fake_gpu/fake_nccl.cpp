@@ -13,6 +13,7 @@
 #include "launch/base/text.h"
 #include "launch/comm/call.h"
 #include "launch/comm/reduce.h"
+#include "tests/support/fake_gpu/tape.h"
 
 namespace atelier::tests {
 namespace {
@@ -307,13 +308,29 @@ int FakeNccl::enqueue(comm::NcclHandle handle, const Call& call, comm::CudaStrea
   if (!memory_->holds(call.in, bytes) || !memory_->holds(call.out, call.out_bytes)) {
     return communicator->fail(kInvalidArgument, "not memory of the device");
   }
+  if (Tape* const tape = Tape::recording()) {
+    tape->add([this, handle, call, stream] { run_now(handle, call, stream); });
+    return 0;
+  }
+  return start(*communicator, call, stream);
+}
+
+// As part of a recording that is repeated: the next piece of it comes after its end.
+void FakeNccl::run_now(comm::NcclHandle handle, const Call& call, comm::CudaStream stream) {
+  if (start(*static_cast<Communicator*>(handle), call, stream) != 0) return;
+  std::atomic<bool> done{false};
+  static_cast<FakeStream*>(stream)->enqueue([&done](const std::atomic<bool>&) { done = true; });
+  while (!done) std::this_thread::sleep_for(kNap);
+}
+
+int FakeNccl::start(Communicator& communicator, const Call& call, comm::CudaStream stream) {
   Call numbered = call;
-  numbered.record.sequence = communicator->next_number();
+  numbered.record.sequence = communicator.next_number();
   std::shared_ptr<Communicator> shared;
   {
     const std::scoped_lock lock(mutex_);
     shared = *std::find_if(communicators_.begin(), communicators_.end(),
-                           [&](const auto& each) { return each.get() == communicator; });
+                           [&](const auto& each) { return each.get() == &communicator; });
   }
   for (const void* memory :
        {static_cast<const void*>(call.in), static_cast<const void*>(call.out)}) {

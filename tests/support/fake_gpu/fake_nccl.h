@@ -49,6 +49,8 @@ class FakeNccl final : public comm::NcclApi {
   class Communicator;
   struct Call;
   int enqueue(comm::NcclHandle comm, const Call& call, comm::CudaStream stream);
+  void run_now(comm::NcclHandle comm, const Call& call, comm::CudaStream stream);
+  int start(Communicator& communicator, const Call& call, comm::CudaStream stream);
   int complain(std::string what, int code) const;
 
   Faults faults_;

@@ -209,10 +209,12 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
   bool queryStream(const Stream& next) const override { return check_stream(next), true; }
   void synchronizeStream(const Stream& next) const override {
     check_stream(next);
+    forbid_in_recordings("synchronising a stream");
     ++torch_device_state().waits_of_host;
   }
   void synchronizeDevice(const DeviceIndex index) const override {
     check_index(index);
+    forbid_in_recordings("synchronising the device");
     ++torch_device_state().waits_of_host;
   }
 
@@ -230,6 +232,7 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
   bool queryEvent(void* event) const override { return recorded(event), true; }
   void synchronizeEvent(void* event) const override {
     static_cast<void>(recorded(event));
+    forbid_in_recordings("waiting for an event");
     ++torch_device_state().waits_of_host;
   }
   double elapsedTime(void* from, void* to, const DeviceIndex) const override {
@@ -325,6 +328,7 @@ void register_torch_device(std::shared_ptr<FakeMemory> memory) {
   register_operators(*state);
   register_moving();
   register_autocast(*state);
+  register_recording();
   static_cast<void>(state.release());
 }
 

@@ -73,24 +73,6 @@ void check_place(const OperatorHandle& op, const c10::Argument& argument, const 
               given.device(), " and others are on ", kFakeDevice, ". Move it there first.");
 }
 
-// Calls `convert(argument, tensor)` for each tensor in `value`, which keeps the results.
-template <typename Convert>
-void for_tensors(IValue& value, Convert convert) {
-  if (value.isTensor()) {
-    value = convert(value.toTensor());
-  } else if (value.isTensorList()) {
-    c10::List<at::Tensor> converted;
-    for (const at::Tensor& each : value.toTensorVector()) converted.push_back(convert(each));
-    value = std::move(converted);
-  } else if (value.isOptionalTensorList()) {
-    c10::List<std::optional<at::Tensor>> converted;
-    for (const std::optional<at::Tensor>& each : value.toOptionalTensorVector()) {
-      converted.push_back(each.has_value() ? std::optional(convert(*each)) : std::nullopt);
-    }
-    value = std::move(converted);
-  }
-}
-
 bool looks_up_a_mask(const IValue& indices) {
   bool mask = false;
   if (!indices.isOptionalTensorList()) return mask;
@@ -116,6 +98,7 @@ void count_copy(TorchDeviceState& state, c10::ArrayRef<IValue> arguments) {
   const at::Tensor& from = arguments[1].toTensor();
   if (to.is_cpu()) ++state.copies_to_host;
   if (to.is_cpu() == from.is_cpu()) return;
+  forbid_in_recordings("a copy between host and device");
   const at::Tensor& host = to.is_cpu() ? to : from;
   const bool waits = !arguments[2].toBool() || !is_pinned_memory(host.const_data_ptr());
   if (waits) ++state.waits_of_host;
@@ -125,38 +108,13 @@ void count(const OperatorHandle& op, c10::ArrayRef<IValue> arguments) {
   TorchDeviceState& state = torch_device_state();
   if (short_name(op) == "copy_") return count_copy(state, arguments);
   if (!tells_the_host(op, arguments)) return;
+  forbid_in_recordings(op.schema().name());
   ++state.copies_to_host;
   ++state.waits_of_host;
 }
 
 void run_on_host(const OperatorHandle& op, c10::DispatchKeySet, Stack* stack) {
-  const auto& declared = op.schema().arguments();
-  const std::size_t first = stack->size() - declared.size();
-  const Stack kept(stack->begin() + static_cast<std::ptrdiff_t>(first), stack->end());
-  for (std::size_t i = 0; i < kept.size(); ++i) {
-    IValue each = kept[i];
-    TORCH_CHECK(!each.isGenerator(), op.schema().name(), ": the made-up device takes no generator ",
-                "of the host's: draw on the CPU and copy, or name no generator.");
-    for_tensors(each, [&](const at::Tensor& given) {
-      check_place(op, declared[i], given);
-      return given;
-    });
-  }
-  count(op, kept);
-
-  HostView view(*torch_device_state().memory);
-  for (std::size_t i = first; i < stack->size(); ++i) {
-    IValue& value = (*stack)[i];
-    for_tensors(value, [&](const at::Tensor& given) { return view.to_host(given); });
-    if (value.isDevice() && !value.toDevice().is_cpu()) value = c10::Device(at::kCPU);
-  }
-  const at::AutoDispatchBelowADInplaceOrView below_autograd;
-  const c10::impl::ExcludeDispatchKeyGuard below_autocast(c10::autocast_dispatch_keyset);
-  op.redispatchBoxed(c10::DispatchKeySet(DispatchKey::CPU), stack);
-  view.settle();
-  for (std::size_t i = stack->size() - op.schema().returns().size(); i < stack->size(); ++i) {
-    for_tensors((*stack)[i], [&](const at::Tensor& made) { return view.to_device(made); });
-  }
+  run_operator(op, *stack);
 }
 
 void check_options(std::optional<c10::Device> device, std::optional<bool> pinned) {
@@ -253,6 +211,39 @@ void register_ours(torch::Library& library) {
 }
 
 }  // namespace
+
+void run_operator(const OperatorHandle& op, Stack& stack) {
+  const auto& declared = op.schema().arguments();
+  const std::size_t first = stack.size() - declared.size();
+  const Stack kept(stack.begin() + static_cast<std::ptrdiff_t>(first), stack.end());
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    IValue each = kept[i];
+    TORCH_CHECK(!each.isGenerator(), op.schema().name(), ": the made-up device takes no generator ",
+                "of the host's: draw on the CPU and copy, or name no generator.");
+    for_tensors(each, [&](const at::Tensor& given) {
+      check_place(op, declared[i], given);
+      return given;
+    });
+  }
+  count(op, kept);
+
+  HostView view(*torch_device_state().memory);
+  for (std::size_t i = first; i < stack.size(); ++i) {
+    IValue& value = stack[i];
+    for_tensors(value, [&](const at::Tensor& given) { return view.to_host(given); });
+    if (value.isDevice() && !value.toDevice().is_cpu()) value = c10::Device(at::kCPU);
+  }
+  const at::AutoDispatchBelowADInplaceOrView below_autograd;
+  const c10::impl::ExcludeDispatchKeyGuard below_autocast(c10::autocast_dispatch_keyset);
+  op.redispatchBoxed(c10::DispatchKeySet(DispatchKey::CPU), &stack);
+  view.settle();
+  for (std::size_t i = stack.size() - op.schema().returns().size(); i < stack.size(); ++i) {
+    for_tensors(stack[i], [&](const at::Tensor& made) { return view.to_device(made); });
+  }
+  put_on_tape(
+      op, kept,
+      Stack(stack.end() - static_cast<std::ptrdiff_t>(op.schema().returns().size()), stack.end()));
+}
 
 void register_operators(TorchDeviceState& state) {
   auto& any = state.libraries.emplace_back(torch::Library::IMPL, "_", DispatchKey::PrivateUse1,
