@@ -7,25 +7,34 @@
 #include "trainer/bench/step_inputs.h"
 #include "trainer/device/device.h"
 #include "trainer/engine/images.h"
-#include "trainer/engine/trials.h"
+#include "trainer/loop/choices.h"
 #include "trainer/objectives/registry.h"
 
 namespace atelier::bench {
 
 using engine::Precision;
 
+namespace {
+
+// Before anything lies on its device.
+comm::Comm& configured(comm::Comm& comm, const loop::RunConfig& config) {
+  device::configure(device::of(comm), config.device, config.train.deterministic);
+  return comm;
+}
+
+}  // namespace
+
 ModelInTraining::ModelInTraining(const loop::RunConfig& config, const networks::Geometry& geometry,
                                  comm::Comm& comm)
     : config_(config),
       geometry_(geometry),
-      comm_(comm),
+      comm_(configured(comm, config)),
       objective_(objectives::make_objective(config.model, config.objective, geometry, seed())),
       engine_(
           *objective_, comm, config.optimizer,
           config.train.precision == Precision::kAuto ? Precision::kFloat32 : config.train.precision,
           config.train.batch_norm),
       uploads_(engine_.device()) {
-  device::configure(engine_.device(), config.device, config.train.deterministic);
   for (const objectives::Phase& phase : objective_->phases()) {
     streams_ = std::max(streams_, phase.image_stream + 1);
   }
@@ -43,13 +52,17 @@ ModelInTraining::ModelInTraining(const loop::RunConfig& config, const networks::
 }
 
 void ModelInTraining::make_choices() {
-  if (config_.train.deterministic) return;
+  const loop::OpenChoices open = loop::open_choices(config_, comm_);
   const auto images = images_of(0);
   const engine::MicroBatch batch{.position = position(0), .images_NCHW = images};
-  if (config_.train.precision == Precision::kAuto) {
+  if (open.precision) {
     static_cast<void>(engine::choose_precision(engine_, comm_, input(batch, false)));
   }
-  static_cast<void>(engine::choose_buckets(engine_, comm_, config_.optimizer, input(batch, false)));
+  if (open.buckets) {
+    static_cast<void>(
+        engine::choose_buckets(engine_, comm_, config_.optimizer, input(batch, false)));
+  }
+  if (open.recordings) recordings_ = engine::try_recordings(engine_, comm_, input(batch, true));
 }
 
 std::function<void(std::int64_t)> ModelInTraining::bare_step() {

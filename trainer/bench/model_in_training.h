@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "launch/comm/comm.h"
@@ -12,6 +13,7 @@
 #include "trainer/bench/bare_loop.h"
 #include "trainer/device/uploader.h"
 #include "trainer/engine/engine.h"
+#include "trainer/engine/trials.h"
 #include "trainer/loop/config.h"
 #include "trainer/networks/geometry.h"
 
@@ -28,6 +30,10 @@ class ModelInTraining {
 
   /// What a run measures at its start. Collective: all ranks.
   void make_choices();
+  /// What came of recording steps; empty where that was not asked for.
+  [[nodiscard]] const std::optional<engine::RecordingTrial>& recordings() const {
+    return recordings_;
+  }
 
   /// Bytes to updated weights. Collective: all ranks. Throws: CommError, DeviceError when a value
   /// is not finite.
@@ -57,6 +63,7 @@ class ModelInTraining {
   int streams_ = 0;
   std::int64_t first_ = 0;
   std::int64_t count_ = 0;
+  std::optional<engine::RecordingTrial> recordings_;
   device::Uploader uploads_;
   std::vector<at::Tensor> bytes_NHWC_;  ///< by step, then stream
 };

@@ -139,6 +139,9 @@ std::string step_bench(const StepBenchOptions& options, comm::Comm& comm, FileSy
       {"peak_device_memory_bytes", device::peak_bytes(bench.core().device())},
       {"losses", losses}};
   if (options.bare) result["bare_loop"] = bare;
+  if (const auto& trial = bench.recordings()) {
+    result["graphs"] = {{"repeated", trial->refusal.empty()}, {"refusal", trial->refusal}};
+  }
   return result.dump(1) + "\n";
 }
 

@@ -1,5 +1,7 @@
 #include "trainer/engine/device_numbers.h"
 
+#include <algorithm>
+
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "trainer/parallel/tensor_buffer.h"
@@ -17,11 +19,14 @@ DeviceNumbers::DeviceNumbers(comm::Comm& comm, at::Device device)
       device_(device),
       skipped_(torch::zeros({}, torch::TensorOptions(torch::kDouble).device(device))) {}
 
-std::optional<StepReport> DeviceNumbers::begin() {
+std::optional<StepReport> DeviceNumbers::catch_up() {
+  return pending_.size() < static_cast<std::size_t>(kAhead) ? std::nullopt : take_oldest();
+}
+
+void DeviceNumbers::begin() {
   losses_.clear();
   norms_.clear();
   finite_.clear();
-  return pending_.size() < static_cast<std::size_t>(kAhead) ? std::nullopt : take_oldest();
 }
 
 void DeviceNumbers::add_update(std::size_t net, const at::Tensor& gradient_norm,
@@ -32,28 +37,36 @@ void DeviceNumbers::add_update(std::size_t net, const at::Tensor& gradient_norm,
   finite_.push_back(torch::isfinite(gradient_norm));
 }
 
-void DeviceNumbers::end(StepReport report, bool read) {
+at::Tensor DeviceNumbers::gather(bool read) {
   const torch::NoGradGuard no_grad;
   skipped_.add_(torch::stack(finite_).all().logical_not());
-  Pending step{.done = c10::Event(device_.type()), .report = std::move(report), .numbers = {}};
-  if (read) step.numbers.emplace(all_numbers());
-  step.done.record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
-  pending_.push_back(std::move(step));
-}
-
-at::Tensor DeviceNumbers::all_numbers() {
+  if (!read) return {};
   std::vector<at::Tensor> all;
   for (const at::Tensor& loss : losses_) all.push_back(loss.to(torch::kDouble));
   for (const at::Tensor& norm : norms_) all.push_back(norm);
   all.push_back(skipped_);
-  const at::Tensor numbers = torch::stack(all);
-  const auto losses = static_cast<std::int64_t>(losses_.size());
-  if (comm_->world() > 1 && losses > 0) {
-    const at::Tensor shares = numbers.narrow(0, 0, losses);
-    comm_->all_reduce(parallel::buffer_of(shares), comm::ReduceOp::kSum,
-                      parallel::call_options(shares, "losses of the step"));
+  return torch::stack(all);
+}
+
+void DeviceNumbers::add_step(StepOnDevice step) {
+  Pending pending{.done = c10::Event(device_.type()), .report = {}, .numbers = {}};
+  if (step.numbers.defined()) {
+    sum_losses(step);
+    pending.numbers.emplace(step.numbers);
   }
-  return numbers;
+  pending.report = std::move(step.report);
+  pending.done.record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
+  pending_.push_back(std::move(pending));
+}
+
+void DeviceNumbers::sum_losses(const StepOnDevice& step) {
+  const auto& losses = step.report.losses;
+  const auto present = std::count_if(losses.begin(), losses.end(),
+                                     [](const LossValue& loss) { return loss.present; });
+  if (comm_->world() == 1 || present == 0) return;
+  const at::Tensor shares = step.numbers.narrow(0, 0, present);
+  comm_->all_reduce(parallel::buffer_of(shares), comm::ReduceOp::kSum,
+                    parallel::call_options(shares, "losses of the step"));
 }
 
 std::optional<StepReport> DeviceNumbers::take_oldest() {

@@ -15,6 +15,12 @@
 
 namespace atelier::engine {
 
+/// A step that a device was asked for.
+struct StepOnDevice {
+  StepReport report;   ///< what its numbers are called, in order
+  at::Tensor numbers;  ///< float64, losses as this rank's shares; undefined where nobody wants them
+};
+
 class DeviceNumbers {
  public:
   /// Steps that the host may have asked for and not seen done.
@@ -23,19 +29,24 @@ class DeviceNumbers {
   /// Lifetime: `comm` outlives it.
   DeviceNumbers(comm::Comm& comm, at::Device device);
 
-  /// Begins a step, when the device has done the one before the last. Returns that one's numbers,
-  /// if they were asked for. The same on all ranks. Throws: DeviceError, CommError.
-  [[nodiscard]] std::optional<StepReport> begin();
+  /// Waits until the device has done the step before the last. Returns its numbers, if they were
+  /// asked for. The same on all ranks. Throws: DeviceError, CommError.
+  [[nodiscard]] std::optional<StepReport> catch_up();
 
+  /// Begins the work of a step: forgets what was added.
+  void begin();
   /// Shapes: scalars on the device.
   void add_loss(const at::Tensor& share) { losses_.push_back(share); }
   /// Of the update of the net that is `net`-th in the report.
   void add_update(std::size_t net, const at::Tensor& gradient_norm,
                   const at::Tensor& parameter_norm);
 
-  /// Ends a step. `report`: names of all that was added, in order; `read`: its numbers are wanted.
-  /// Collective if so: all ranks.
-  void end(StepReport report, bool read);
+  /// Ends the work of a step: whether it left something as it was is counted, and what was added
+  /// stands together. Shapes: → float64, on the device; undefined unless `read`.
+  [[nodiscard]] at::Tensor gather(bool read);
+
+  /// The device was asked for `step`. Collective if it has numbers: all ranks.
+  void add_step(StepOnDevice step);
 
   /// Waits for all steps. Returns the last numbers that were asked for and not taken.
   [[nodiscard]] std::optional<StepReport> settle();
@@ -46,7 +57,7 @@ class DeviceNumbers {
     StepReport report;
     std::optional<device::ReadBack> numbers;
   };
-  [[nodiscard]] at::Tensor all_numbers();
+  void sum_losses(const StepOnDevice& step);
   [[nodiscard]] std::optional<StepReport> take_oldest();
 
   comm::Comm* comm_;

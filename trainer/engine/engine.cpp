@@ -38,14 +38,6 @@ Pace pace_of(const OptimizerConfig& config, const StepInput& input) {
 
 }  // namespace
 
-double StepInput::images() const {
-  double sum = 0;
-  for (const MicroBatch& batch : micro_batches) {
-    sum += static_cast<double>(batch.position.global_batch);
-  }
-  return sum;
-}
-
 Engine::Engine(objectives::Objective& objective, comm::Comm& comm, const OptimizerConfig& optimizer,
                Precision precision, BatchStatistics statistics)
     : objective_(&objective),
@@ -80,12 +72,14 @@ void Engine::set_precision(Precision precision) {
                     precision != Precision::kAuto,
                 "only float32 and bfloat16 share their weights");
   precision_ = precision;
+  if (recorded_) record_steps(true);
   for (const auto& net : nets_) {
     net->flat().compute_in(precision == Precision::kBFloat16 ? at::kBFloat16 : at::kFloat);
   }
 }
 
 void Engine::set_bucket_plan(BucketPlan plan) {
+  if (recorded_) record_steps(true);
   for (const auto& net : nets_) net->gradients().set_plan(plan);
 }
 
@@ -98,24 +92,55 @@ TrainedNet& Engine::net(const std::string& name) {
   fail_check("net", text("no net is called ", name));
 }
 
+void Engine::record_steps(bool wanted) {
+  ATELIER_CHECK(!wanted || numbers_, "a host has nothing that repeats steps");
+  recorded_.reset();
+  if (!wanted) return;
+  recorded_.emplace(*comm_, device_,
+                    [this](const objectives::Position& at, Stream stream, std::int64_t dims,
+                           at::ScalarType type) { return draw(at, stream, dims, type); });
+}
+
 StepReport Engine::step(const StepInput& input, const StageListener& listener) {
   ATELIER_CHECK(!input.micro_batches.empty(), "a step has images");
-  StepReport report{.step = input.micro_batches.front().position.step};
-  std::optional<StepReport> before;
-  if (numbers_) {
-    before = numbers_->begin();
-    upload_schedule(input);
+  if (!numbers_) {
+    StepReport report = compute(input, listener).report;
+    reduce_scalars(input, report);
+    return report;
   }
+  std::optional<StepReport> before = numbers_->catch_up();
+  upload_schedule(input);
+  StepOnDevice step = ask_device(input, listener);
+  const std::int64_t bytes = step.report.reduced_bytes;
+  numbers_->add_step(std::move(step));
+  return finish_on_device(input, bytes, std::move(before));
+}
+
+StepOnDevice Engine::compute(const StepInput& input, const StageListener& listener) {
+  StepOnDevice step;
+  step.report.step = input.micro_batches.front().position.step;
+  if (numbers_) numbers_->begin();
   set_training(true);
   for (const objectives::Phase& phase : objective_->phases()) {
-    run_phase(phase, input, listener, report);
+    run_phase(phase, input, listener, step.report);
   }
   set_training(false);
   listener(Stage::kMetrics);
   settle_statistics();
-  if (numbers_) return finish_on_device(input, std::move(report), std::move(before));
-  reduce_scalars(input, report);
-  return report;
+  if (numbers_) step.numbers = numbers_->gather(input.read);
+  return step;
+}
+
+StepOnDevice Engine::ask_device(const StepInput& input, const StageListener& listener) {
+  StepInput wanted = input;
+  wanted.read = input.read || watchful_steps_ > 0;
+  const auto work = [&](const StepInput& given) { return compute(given, listener); };
+  if (!recorded_) return work(wanted);
+  listener(Stage::kForward);
+  StepOnDevice step =
+      recorded_->ask(wanted, objective_->variant(input.micro_batches.front().position.step), work);
+  if (!wanted.read) step.numbers.reset();
+  return step;
 }
 
 std::optional<StepReport> Engine::settle() {
@@ -126,10 +151,8 @@ std::optional<StepReport> Engine::settle() {
   return report;
 }
 
-StepReport Engine::finish_on_device(const StepInput& input, StepReport report,
+StepReport Engine::finish_on_device(const StepInput& input, std::int64_t reduced_bytes,
                                     std::optional<StepReport> before) {
-  const std::int64_t bytes = report.reduced_bytes;
-  numbers_->end(std::move(report), input.read || watchful_steps_ > 0);
   if (watchful_steps_ > 0) {
     --watchful_steps_;
     const std::int64_t skipped = before ? before->skipped : 0;
@@ -139,7 +162,11 @@ StepReport Engine::finish_on_device(const StepInput& input, StepReport report,
   }
   StepReport now = before ? std::move(*before) : StepReport();
   if (!now.updated()) watchful_steps_ = kWatchfulSteps;
-  now.reduced_bytes = bytes;
+  now.reduced_bytes = reduced_bytes;
+  if (recorded_ && !recorded_->refusal().empty()) {
+    now.not_recorded = recorded_->refusal();
+    recorded_.reset();
+  }
   sum_flags(input, now);
   return now;
 }
@@ -162,6 +189,11 @@ void Engine::upload_schedule(const StepInput& input) {
     row[1] = static_cast<float>(1 - pace.average_decay);
   }
   schedule_.copy_(values, /*non_blocking=*/true);
+}
+
+at::Tensor Engine::noise(const objectives::Position& at, Stream stream, std::int64_t dims,
+                         at::ScalarType type) {
+  return recorded_ ? recorded_->noise(at, stream, dims, type) : draw(at, stream, dims, type);
 }
 
 at::Tensor Engine::draw(const objectives::Position& at, Stream stream, std::int64_t dims,
@@ -210,7 +242,7 @@ objectives::Losses Engine::differentiate(const objectives::Phase& phase, const M
                 .position = batch.position,
                 .batch = batch_,
                 .noise = [this](const objectives::Position& at, Stream stream, std::int64_t dims,
-                                at::ScalarType type) { return draw(at, stream, dims, type); }});
+                                at::ScalarType type) { return noise(at, stream, dims, type); }});
   }
   listener(Stage::kBackward);
   const at::Tensor total = share == 1.0 ? losses.total : losses.total * share;

@@ -7,7 +7,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -18,7 +17,9 @@
 #include "trainer/engine/config.h"
 #include "trainer/engine/device_numbers.h"
 #include "trainer/engine/non_finite.h"
+#include "trainer/engine/recorded_steps.h"
 #include "trainer/engine/report.h"
+#include "trainer/engine/step_input.h"
 #include "trainer/engine/trained_net.h"
 #include "trainer/objectives/objective.h"
 
@@ -27,26 +28,6 @@ namespace atelier::engine {
 /// Where the time of a step goes.
 enum class Stage : std::uint8_t { kForward, kBackward, kAllReduce, kOptimizer, kMetrics };
 using StageListener = std::function<void(Stage)>;
-
-/// Images that pass through the nets at once. Statistics of the batch (an optimal sigma, batch
-/// normalisation) are those of one micro-batch over all ranks.
-struct MicroBatch {
-  objectives::Position position;                 ///< its global_batch: images of this micro-batch
-  std::span<const at::Tensor> images_NCHW = {};  ///< one per image stream of the objective
-};
-
-struct StepInput {
-  /// In order; more than one where gradients are accumulated. Their losses are averaged: all are of
-  /// one size.
-  std::span<const MicroBatch> micro_batches = {};
-  double images_before = 0;  ///< images seen before this step, for schedules
-  double images_total = 0;
-  std::span<const double> flags = {};  ///< summed over ranks
-  bool read =
-      true;  ///< losses and norms are wanted; on hosts they always come. The same on all ranks
-
-  [[nodiscard]] double images() const;  ///< of the step, over all ranks
-};
 
 class Engine {
  public:
@@ -73,6 +54,9 @@ class Engine {
   /// How gradients are summed, in all nets; the same on all ranks.
   void set_bucket_plan(BucketPlan plan);
   [[nodiscard]] const BucketPlan& bucket_plan() const;
+  /// Whether the device repeats recorded steps (recorded_steps.h); what was recorded is forgotten.
+  /// Recordings end before the communicator is closed. Requires: on hosts, false.
+  void record_steps(bool wanted);
   /// Type of weights and images.
   [[nodiscard]] at::ScalarType type() const;
 
@@ -87,6 +71,9 @@ class Engine {
   /// Computes the phase once more, on this rank alone. Collective: all ranks (batch statistics).
   [[nodiscard]] Finding search(const objectives::Phase& phase, const StepInput& input);
   [[nodiscard]] NonFinite explain(const objectives::Phase& phase, const StepInput& input);
+  /// All phases, and what follows from them. What a device is asked for here can be recorded.
+  [[nodiscard]] StepOnDevice compute(const StepInput& input, const StageListener& listener);
+  [[nodiscard]] StepOnDevice ask_device(const StepInput& input, const StageListener& listener);
   void set_training(bool training);
   /// Running statistics: equal on all ranks, and the averages' too. Collective: all ranks.
   void settle_statistics();
@@ -102,10 +89,14 @@ class Engine {
   void restore_running_statistics();
   /// What the step's updates depend on besides the gradients, onto the device.
   void upload_schedule(const StepInput& input);
+  [[nodiscard]] at::Tensor noise(const objectives::Position& at, Stream stream, std::int64_t dims,
+                                 at::ScalarType type);
+  /// Noise of the step's own, on the device.
   [[nodiscard]] at::Tensor draw(const objectives::Position& at, Stream stream, std::int64_t dims,
                                 at::ScalarType type);
   void explain_skips(const StepInput& input, StepReport& report);
-  [[nodiscard]] StepReport finish_on_device(const StepInput& input, StepReport report,
+  /// Returns what the caller of the step is told, given the numbers that have come.
+  [[nodiscard]] StepReport finish_on_device(const StepInput& input, std::int64_t reduced_bytes,
                                             std::optional<StepReport> before);
   void sum_flags(const StepInput& input, StepReport& report);
   void reduce_scalars(const StepInput& input, StepReport& report);
@@ -120,10 +111,11 @@ class Engine {
   bool batch_norms_ = false;  ///< some net has one
   std::vector<std::unique_ptr<TrainedNet>> nets_;
   std::vector<at::Tensor> frozen_before_;  ///< running statistics, before a phase
-  std::optional<DeviceNumbers> numbers_;   ///< these three on a device only
+  std::optional<DeviceNumbers> numbers_;   ///< this and all below on a device only
   std::optional<device::Uploader> uploads_;
   at::Tensor schedule_;              ///< learning rate and step of the average. Shapes: [nets, 2]
   std::int64_t watchful_steps_ = 0;  ///< to come in which the host waits for every step's numbers
+  std::optional<RecordedSteps> recorded_;
 };
 
 }  // namespace atelier::engine

@@ -63,14 +63,17 @@ at::Tensor FlatParameters::view(const at::Tensor& flat, const Slot& slot) {
   return flat.as_strided(slot.shape, slot.strides, slot.offset);
 }
 
-void FlatParameters::compute_in(at::ScalarType type) {
+void FlatParameters::compute_in(at::ScalarType type, const at::Tensor& memory) {
   if (type == computes_in_) return;
   ATELIER_CHECK(
       weights_.scalar_type() == at::kFloat && (type == at::kFloat || type == at::kBFloat16),
       "float32 weights can be rounded to bfloat16");
   const torch::NoGradGuard no_grad;
   computes_in_ = type;
-  rounded_ = type == at::kBFloat16 ? torch::empty_like(weights_, type) : at::Tensor();
+  rounded_.reset();
+  if (type == at::kBFloat16) {
+    rounded_ = memory.defined() ? memory : torch::empty_like(weights_, type);
+  }
   weights_changed();
   const at::Tensor& seen = rounded_.defined() ? rounded_ : weights_;
   for (std::size_t i = 0; i < slots_.size(); ++i) {

@@ -53,8 +53,9 @@ class FlatParameters {
   [[nodiscard]] static at::Tensor view(const at::Tensor& flat, const Slot& slot);
 
   /// What the net sees of its matrices and convolutions (parameters of two dimensions or more):
-  /// the weights, or, for kBFloat16, a rounded copy of them. Requires: float32 weights.
-  void compute_in(at::ScalarType type);
+  /// the weights, or, for kBFloat16, a rounded copy of them, in `memory` that was rounded() once,
+  /// or in new memory. Requires: float32 weights.
+  void compute_in(at::ScalarType type, const at::Tensor& memory = {});
   [[nodiscard]] at::ScalarType computes_in() const { return computes_in_; }
   /// The copy, in the layout of weights(); undefined unless the net computes in bfloat16.
   [[nodiscard]] const at::Tensor& rounded() const { return rounded_; }

@@ -33,6 +33,9 @@ struct StepReport {
   /// since the last numbers.
   std::int64_t skipped = 0;
   std::vector<NonFinite> non_finite = {};  ///< what was found about each such net
+  /// Why from this step on the device is asked for each operation, where it should have repeated
+  /// recorded steps; empty otherwise.
+  std::string not_recorded = {};
   [[nodiscard]] bool updated() const { return skipped == 0; }
 };
 

@@ -113,6 +113,7 @@ void TrainedNet::swap_average() {
 AverageScope::AverageScope(std::vector<std::unique_ptr<TrainedNet>>& nets) : nets_(&nets) {
   for (const auto& net : nets) {
     computed_in_.push_back(net->flat().computes_in());
+    rounded_.push_back(net->flat().rounded());
     net->flat().compute_in(net->flat().weights().scalar_type());
   }
   swap_all();
@@ -120,7 +121,9 @@ AverageScope::AverageScope(std::vector<std::unique_ptr<TrainedNet>>& nets) : net
 
 AverageScope::~AverageScope() {
   swap_all();
-  for (std::size_t i = 0; i < nets_->size(); ++i) (*nets_)[i]->flat().compute_in(computed_in_[i]);
+  for (std::size_t i = 0; i < nets_->size(); ++i) {
+    (*nets_)[i]->flat().compute_in(computed_in_[i], rounded_[i]);
+  }
 }
 
 void AverageScope::swap_all() {

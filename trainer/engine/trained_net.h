@@ -80,7 +80,7 @@ class TrainedNet {
 };
 
 /// While it lives, the averaged nets compute with their averages, all nets in the type of their
-/// weights. Not during a step.
+/// weights. Not during a step. Afterwards all lies where it lay: a device may have recorded that.
 class AverageScope {
  public:
   explicit AverageScope(std::vector<std::unique_ptr<TrainedNet>>& nets);
@@ -92,6 +92,7 @@ class AverageScope {
   void swap_all();
   std::vector<std::unique_ptr<TrainedNet>>* nets_;
   std::vector<at::ScalarType> computed_in_;
+  std::vector<at::Tensor> rounded_;
 };
 
 }  // namespace atelier::engine

@@ -3,98 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <exception>
 #include <limits>
 #include <span>
 #include <vector>
 
-#include "launch/base/error.h"
+#include "trainer/engine/rehearsal.h"
 
 namespace atelier::engine {
 namespace {
-
-constexpr int kWarmUp = 2;
-constexpr int kMeasured = 8;  // covers the lazy penalties of the presets evenly
-// Behind the best step; more than what the first steps of a setting spend on being the first.
-constexpr double kHopelessTimes = 3;
-constexpr double kHopelessSeconds = 0.5;
-
-// What rank 0 has measured, on every rank.
-void take_from_rank_zero(comm::Comm& comm, std::span<double> numbers) {
-  comm.broadcast({numbers.data(), numbers.size(), comm::DType::kFloat64}, 0,
-                 {.label = "measured choice"});
-}
-
-// Steps that leave no trace.
-class Rehearsal {
- public:
-  Rehearsal(Engine& engine, const StepInput& input)
-      : engine_(engine),
-        input_(input),
-        batches_(input.micro_batches.begin(), input.micro_batches.end()) {
-    input_.micro_batches = batches_;
-    for (const auto& net : engine.nets()) before_.push_back(net->snapshot());
-  }
-  ~Rehearsal() {
-    try {
-      end();
-    } catch (const std::exception&) {  // whoever threw first is on the way
-    }
-  }
-  Rehearsal(const Rehearsal&) = delete;
-  Rehearsal& operator=(const Rehearsal&) = delete;
-
-  /// Puts everything back.
-  void end() {
-    for (std::size_t i = 0; i < before_.size(); ++i) engine_.nets()[i]->restore(before_[i]);
-    before_.clear();
-  }
-
-  double step_seconds(std::int64_t number) {
-    for (MicroBatch& batch : batches_) batch.position.step = number;
-    const auto start = std::chrono::steady_clock::now();
-    static_cast<void>(engine_.step(input_, [](Stage) {}));
-    static_cast<void>(engine_.settle());
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  }
-
-  /// Mean time of a step under each of `settings` settings, two or more. They alternate, so that a
-  /// machine that changes its speed treats all alike. One that is hopeless (bfloat16 on a processor
-  /// that does not multiply it takes ten times as long) is left out from then on, with the time of
-  /// its last step.
-  template <typename Set>
-  std::vector<double> compare(comm::Comm& comm, std::size_t settings, const Set& set) {
-    std::vector<double> mean(settings), last(settings);
-    std::vector<bool> hopeless(settings);
-    std::size_t left = settings;
-    for (int i = 0; i < kWarmUp + kMeasured && left > 1; ++i) {
-      for (std::size_t k = 0; k < settings; ++k) {
-        if (hopeless[k]) continue;
-        set(k);
-        last[k] = step_seconds(i);
-        if (i >= kWarmUp) mean[k] += last[k] / kMeasured;
-      }
-      take_from_rank_zero(comm, last);
-      const double best = *std::min_element(last.begin(), last.end());
-      for (std::size_t k = 0; k < settings; ++k) {
-        if (hopeless[k] || last[k] < best + std::max(kHopelessTimes * best, kHopelessSeconds))
-          continue;
-        hopeless[k] = true;
-        --left;
-      }
-    }
-    for (std::size_t k = 0; k < settings; ++k) {
-      if (hopeless[k] || left == 1) mean[k] = last[k];
-    }
-    return mean;
-  }
-
- private:
-  Engine& engine_;
-  StepInput input_;
-  std::vector<MicroBatch> batches_;
-  std::vector<TrainedNet::Snapshot> before_;
-};
 
 SumSpeed measure_speed(Engine& engine, comm::Comm& comm) {
   constexpr int kTries = 5;
@@ -169,7 +85,7 @@ PrecisionTrial choose_precision(Engine& engine, comm::Comm& comm, const StepInpu
     Rehearsal rehearsal(engine, input);
     seconds =
         rehearsal.compare(comm, 2, [&](std::size_t k) { engine.set_precision(kCandidates.at(k)); });
-    rehearsal.end();
+    rehearsal.put_back();
   }
   take_from_rank_zero(comm, seconds);
   const PrecisionTrial trial{.float32_seconds = seconds[0],
@@ -193,7 +109,8 @@ BucketTrial choose_buckets(Engine& engine, comm::Comm& comm, const OptimizerConf
 
   Rehearsal rehearsal(engine, input);
   std::array<double, 1> step{std::numeric_limits<double>::infinity()};
-  for (int i = 0; i < kWarmUp + 2; ++i) step[0] = std::min(step[0], rehearsal.step_seconds(i));
+  for (int i = 0; i < Rehearsal::kWarmUp + 2; ++i)
+    step[0] = std::min(step[0], rehearsal.step_seconds(i));
   take_from_rank_zero(comm, step);
   trial.after_seconds = step[0];
   trial.speed = measure_speed(engine, comm);
@@ -216,7 +133,7 @@ BucketTrial choose_buckets(Engine& engine, comm::Comm& comm, const OptimizerConf
       trial.chosen = plans[static_cast<std::size_t>(best - seconds.begin())];
     }
   }
-  rehearsal.end();
+  rehearsal.put_back();
   engine.set_bucket_plan(trial.chosen);
   return trial;
 }

@@ -2,6 +2,8 @@
 // leaves its choice set in the engine and all other state as it was. Thread safety: as Engine.
 #pragma once
 
+#include <string>
+
 #include "launch/comm/comm.h"
 #include "trainer/engine/bucket_model.h"
 #include "trainer/engine/engine.h"
@@ -33,5 +35,18 @@ struct BucketTrial {
 /// What `config` pins is not measured. Collective: all ranks; rank 0 decides. Throws: CommError.
 [[nodiscard]] BucketTrial choose_buckets(Engine& engine, comm::Comm& comm,
                                          const OptimizerConfig& config, const StepInput& input);
+
+/// Steps that the device repeats from recordings, beside the same steps from the same state that it
+/// is asked for operation by operation. They must agree: losses, and the way that the weights went,
+/// to 1e-3, or, where the device itself scatters, to three times what two runs of the latter differ
+/// by, at most 5 %.
+struct RecordingTrial {
+  double asked_seconds = 0;  ///< of a step; medians
+  double repeated_seconds = 0;
+  std::string refusal = {};  ///< why steps are not recorded; empty if they are
+};
+/// Requires: an engine on a device. Collective: all ranks. Throws: CommError, DeviceError.
+[[nodiscard]] RecordingTrial try_recordings(Engine& engine, comm::Comm& comm,
+                                            const StepInput& input);
 
 }  // namespace atelier::engine

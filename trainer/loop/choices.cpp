@@ -29,12 +29,19 @@ std::string tell(const engine::BucketTrial& trial) {
               fixed(trial.speed.latency_seconds * 1e6, 1), " us each).");
 }
 
+std::string tell(const engine::RecordingTrial& trial) {
+  return text("Steps are repeated from recordings, which agree: one takes ",
+              milliseconds(trial.repeated_seconds), ", asked for operation by operation ",
+              milliseconds(trial.asked_seconds), ".");
+}
+
 }  // namespace
 
-OpenChoices open_choices(const RunConfig& config) {
-  if (config.train.deterministic) return {};
-  return {.precision = config.train.precision == engine::Precision::kAuto,
-          .buckets = engine::buckets_are_open(config.optimizer)};
+OpenChoices open_choices(const RunConfig& config, const comm::Comm& comm) {
+  const bool measured = !config.train.deterministic;
+  return {.precision = measured && config.train.precision == engine::Precision::kAuto,
+          .buckets = measured && engine::buckets_are_open(config.optimizer),
+          .recordings = config.device.graphs == device::Graphs::kOn && !comm.host_can_touch()};
 }
 
 void take_choices(const RunState& state, const RunConfig& config, engine::Engine& engine,
@@ -51,6 +58,12 @@ void take_choices(const RunState& state, const RunConfig& config, engine::Engine
   engine.set_bucket_plan(plan);
 }
 
+void tell_not_recorded(const std::string& why, const comm::Comm& comm, Log& log) {
+  if (comm.rank() != 0) return;
+  log.warn(
+      text("Steps are asked for operation by operation, although device.graphs = \"on\". ", why));
+}
+
 void make_choices(const OpenChoices& open, const RunConfig& config, engine::Engine& engine,
                   comm::Comm& comm, const engine::StepInput& input, Log& log) {
   if (open.precision) {
@@ -60,6 +73,14 @@ void make_choices(const OpenChoices& open, const RunConfig& config, engine::Engi
   if (open.buckets) {
     const engine::BucketTrial trial = engine::choose_buckets(engine, comm, config.optimizer, input);
     if (comm.rank() == 0 && trial.sum_seconds > 0) log.info(tell(trial));
+  }
+  if (open.recordings) {
+    const engine::RecordingTrial trial = engine::try_recordings(engine, comm, input);
+    if (trial.refusal.empty()) {
+      if (comm.rank() == 0) log.info(tell(trial));
+    } else {
+      tell_not_recorded(trial.refusal, comm, log);
+    }
   }
 }
 

@@ -151,7 +151,7 @@ Training::Training(const TrainRequest& request, const Services& services)
       patience_(services.comm, request.config.schedule),
       dataset_(data::Dataset::open(services.files, request.data)),
       geometry_(geometry_of(dataset_)),
-      open_(open_choices(config_)) {
+      open_(open_choices(config_, services.comm)) {
   require_same_run(with_.comm, request, dataset_);
   require_trainable(config_, dataset_, with_.comm.world());
   device::configure(device::of(with_.comm), config_.device, config_.train.deterministic);
@@ -407,6 +407,10 @@ void Training::observe(const engine::StepReport& report) {
                                              static_cast<std::uint64_t>(config_.train.batch));
   if (step_ - first_step_ == 1 || step_ % kPaceSteps == 0) set_pace();
   if (!report.updated()) count_skip(report);
+  if (!report.not_recorded.empty()) {
+    monitor_->before_log();
+    tell_not_recorded(report.not_recorded, with_.comm, with_.log);
+  }
 }
 
 // What a device has not told yet.

@@ -30,6 +30,10 @@ class Gan : public Objective {
     return phase.net == "D" ? discriminator_losses(input) : generator_losses(input);
   }
 
+  [[nodiscard]] std::int64_t variant(std::int64_t step) const final {
+    return penalised(step) ? 1 : 0;
+  }
+
   [[nodiscard]] std::int64_t latent_dims() const final { return latent_; }
   [[nodiscard]] bool samples() const final { return true; }
   [[nodiscard]] at::Tensor decode(const at::Tensor& z_NZ) final {
@@ -61,10 +65,14 @@ class Gan : public Objective {
   }
 
  private:
+  [[nodiscard]] bool penalised(std::int64_t step) const {
+    return gamma_ > 0 && step % interval_ == 0;
+  }
+
   [[nodiscard]] Losses discriminator_losses(const PhaseInput& input) {
     const at::Tensor& real = input.images_NCHW;
     const at::Tensor fake = fakes_for_discriminator(input).to(real.scalar_type());
-    const bool penalise = gamma_ > 0 && input.position.step % interval_ == 0;
+    const bool penalise = penalised(input.position.step);
     // One wide convolution is faster than two; but the statistics of a batch normalisation are
     // those of the real images, and then those of the fake ones.
     std::vector<at::Tensor> inputs{real, fake};

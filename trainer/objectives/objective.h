@@ -28,6 +28,7 @@ struct Position {
   std::int64_t first_slot = 0;
   std::int64_t local_batch = 0;
   std::int64_t global_batch = 0;  ///< images over all ranks that pass through the nets at once
+  [[nodiscard]] bool operator==(const Position&) const = default;
 };
 
 /// Standard normals for the slots of `at`, a function of (seed, stream, step, slot) alone.
@@ -101,6 +102,10 @@ class Objective {
   [[nodiscard]] virtual const std::vector<Phase>& phases() const = 0;
   /// Collective: all ranks (batch statistics).
   [[nodiscard]] virtual Losses losses(const Phase& phase, const PhaseInput& input) = 0;
+  /// Which operations the step takes: steps with equal variants differ only in images and noise, so
+  /// that a device may repeat one for another. More than one where penalties are lazy. Whatever
+  /// else depends on the step must be computed from those two, or from tensors.
+  [[nodiscard]] virtual std::int64_t variant(std::int64_t /*step*/) const { return 0; }
 
   /// What the trained model can do besides; nothing unless a family says so.
   [[nodiscard]] virtual std::int64_t latent_dims() const { return 0; }

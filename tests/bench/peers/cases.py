@@ -29,6 +29,7 @@ class Case:
 
 
 LOCAL_NORM = ("train.batch_norm=local",)
+GRAPHS = ("device.graphs=on",)
 
 CPU = (
     Case("dcgan-plain", "DCGAN-64, batch 32 per rank; DDP as people write it", "dcgan-64", 32, "dcgan", "plain", 64, 100, 2e-4, 2.0),
@@ -47,7 +48,10 @@ GPU = (
     Case("dcgan-plain", "DCGAN-64, batch 32 per rank; DDP as people write it", "dcgan-64", 32, "dcgan", "plain", 64, 100, 2e-4, 2.0),
     Case("gan-r1", "GAN 32x32 with R1 and R2, batch 8 per rank; tuned hand-written loop", "gan-32", 8, "gan", "best", 32, 64,
          1.5e-3, 2.0, (), 2.0),
+    Case("gan-r1-graphs", "the same, our steps repeated from CUDA graphs", "gan-32", 8, "gan", "best", 32, 64, 1.5e-3, 2.0, GRAPHS, 2.0),
     Case("vae-best", "conv VAE 64x64, batch 32 per rank; tuned DDP", "vae-64", 32, "vae", "best", 32, 256, 1e-3, 1.5),
+    Case("dcgan-graphs", "DCGAN-64, batch 32 per rank, local batch norm, our steps repeated from CUDA graphs; tuned DDP", "dcgan-64",
+         32, "dcgan", "best", 64, 100, 2e-4, 1.5, (*LOCAL_NORM, *GRAPHS)),
     Case("dcgan-large", "DCGAN-64, batch 128 per rank, local batch norm; tuned DDP", "dcgan-64", 128, "dcgan", "best", 64, 100,
          2e-4, 1.0, LOCAL_NORM),
     Case("dcgan-fp32", "DCGAN-64, batch 32 per rank, float32 on both sides, no TF32; DDP as people write it", "dcgan-64", 32,
@@ -62,7 +66,7 @@ COMPILE_MODES = ("max-autotune-no-cudagraphs", "reduce-overhead")
 def compiled(cases):
     """The tuned cases again, with the peer through torch.compile."""
     return tuple(replace(case, name=f"{case.name}-{mode}", about=f"{case.about}, torch.compile {mode}", compile=mode, bar=1.0)
-                 for case in cases for mode in COMPILE_MODES if case.style == "best")
+                 for case in cases for mode in COMPILE_MODES if case.style == "best" and not set(GRAPHS) & set(case.sets))
 
 
 def multiplies_bf16():

@@ -71,7 +71,10 @@ class Comparison:
             raise RunFailed(f"no end within {self.limit_s} s: {' '.join(command)}") from None
         if done.returncode != 0:
             raise RunFailed(f"exit code {done.returncode}: {' '.join(command)}\n{done.stderr}")
-        return json.loads(done.stdout)
+        told = json.loads(done.stdout)
+        if refusal := told.get("graphs", {}).get("refusal"):
+            raise RunFailed(f"no CUDA graphs: {refusal}")
+        return told
 
     def peer_command(self, steps, rate):
         case, options = self.case, self.options

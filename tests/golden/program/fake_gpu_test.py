@@ -70,6 +70,20 @@ class FakeGpu(ProgramTest):
         self.assertEqual(done.code, 0, done)
         self.assert_same_weights(whole, stopped)
 
+    def test_a_device_repeats_recorded_steps_with_the_same_bytes(self):
+        told = "Steps are repeated from recordings, which agree: "
+        for family, ranks in zip(FAMILIES, (2, 3, 2)):
+            with self.subTest(family=family, ranks=ranks):
+                runs = {graphs: self.folder / f"{family}-{graphs}" for graphs in ("off", "on")}
+                for graphs, run in runs.items():
+                    done = self.start_on("nccl", family, run, ranks, self.DEVICE, device__graphs=graphs, train__steps=20).end()
+                    self.assertEqual(done.code, 0, done)
+                    self.assertEqual((run / "log.txt").read_text().count(told), int(graphs == "on"), done)
+                self.assert_same_weights(*runs.values())
+                first, second = (read_stats(run) for run in runs.values())
+                self.assertEqual({step: losses(line) for step, line in first.items()},
+                                 {step: losses(line) for step, line in second.items()})
+
     def test_a_device_without_room_says_what_to_change(self):
         done = self.start_on("nccl", "vae", self.folder / "run", 2, self.DEVICE + ",1:bytes=2500000").end()
         self.assertEqual(done.code, 70, done)
@@ -113,9 +127,9 @@ class FakeGpu(ProgramTest):
                              train__steps=1000, **PATIENCE).end()
         self.assert_lost(done, "ncclCommAbort did not come back either")
 
-    def check_signal(self, number):
+    def check_signal(self, number, faults="", **more):
         run = self.folder / f"run-{number}"
-        job = self.start_on("nccl", "gan", run, 3, train__steps=100000, **PATIENCE)
+        job = self.start_on("nccl", "gan", run, 3, faults, train__steps=100000, **PATIENCE | more)
         wait_until(lambda: len(read_stats(run)) > 5, "some steps")
         ranks = sorted(set(job.members()) - {job.pid})
         os.kill(ranks[-1], number)
@@ -126,6 +140,10 @@ class FakeGpu(ProgramTest):
 
     def test_a_stopped_rank_is_named(self):
         self.assert_lost(self.check_signal(signal.SIGSTOP), "It waits for rank 2: rank 2 does not answer|waited .* for rank 2")
+
+    def test_a_rank_that_is_stopped_between_recorded_steps_is_named(self):
+        done = self.check_signal(signal.SIGSTOP, self.DEVICE, device__graphs="on")
+        self.assert_lost(done, r'replay\(\d+ recorded calls, "recorded step"\)|flags of the step|rank 2')
 
     def test_a_killed_rank_ends_the_job(self):
         self.assertIn(self.check_signal(signal.SIGKILL).code, (76, 137))

@@ -11,16 +11,18 @@
 #include "trainer/device/device.h"
 
 namespace atelier::tests {
+
+std::unique_ptr<comm::Comm> on_device() {
+  auto comm = device_under_test().comm();
+  const device::DeviceConfig config{.tf32 = false, .graphs = device::Graphs::kOn};
+  device::configure(device::of(*comm), config, /*deterministic=*/true);
+  return comm;
+}
+
 namespace {
 
 using objectives::Family;
 using testing::HasSubstr;
-
-std::unique_ptr<comm::Comm> on_device() {
-  auto comm = device_under_test().comm();
-  device::configure(device::of(*comm), {.tf32 = false}, /*deterministic=*/true);
-  return comm;
-}
 
 networks::Style dcgan() {
   return {.architecture = networks::Architecture::kDcgan,

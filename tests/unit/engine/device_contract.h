@@ -21,4 +21,8 @@ class DeviceUnderTest {
 /// Of the test program.
 [[nodiscard]] DeviceUnderTest& device_under_test();
 
+/// A communicator on it, and LibTorch told to compute the same bits in every run there, on a queue
+/// of the thread's own. Collective: all ranks.
+[[nodiscard]] std::unique_ptr<comm::Comm> on_device();
+
 }  // namespace atelier::tests
