@@ -5,16 +5,9 @@
 #include <cstdint>
 
 #include "launch/base/bfloat16.h"
+#include "launch/base/clones.h"
 #include "launch/base/error.h"
 
-// One program for every x86-64: the best clone is chosen when the program is loaded. Sanitizers
-// instrument that choice before their own start and crash, so they get the plain loop.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define ATELIER_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define ATELIER_CLONES
-#endif
 #define ATELIER_INLINE __attribute__((always_inline)) inline
 
 namespace atelier::comm {

@@ -4,13 +4,8 @@
 #include <vector>
 
 #include "launch/base/bfloat16.h"
+#include "launch/base/clones.h"
 
-// One program for every x86-64: the best clone is chosen when the program is loaded.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define ATELIER_CLONES __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define ATELIER_CLONES
-#endif
 #define ATELIER_INLINE __attribute__((always_inline)) inline
 
 namespace atelier::networks {
