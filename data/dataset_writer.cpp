@@ -112,9 +112,15 @@ class DatasetWriter {
     for (const Table& table : manifest_.tables) row_bytes += table.row_bytes();
     const std::uint64_t per_shard = std::max<std::uint64_t>(1, plan_.shard_bytes / row_bytes);
     const std::uint64_t shards = (samples + per_shard - 1) / per_shard;
+    // Whole blocks in each, where a shard has room for one: then they are blocks of the split too.
+    const std::uint64_t block = manifest_.tables[kImages].block_rows();
+    const std::uint64_t unit = per_shard < block ? 1 : block;
+    const std::uint64_t units = (samples + unit - 1) / unit;
+    const auto begin = [&](std::uint64_t shard) {
+      return std::min(samples, units * shard / shards * unit);
+    };
     for (std::uint64_t shard = 0; shard < shards; ++shard) {
-      const std::uint64_t first = samples * shard / shards;
-      write_shard(split, {shard, shards}, first, samples * (shard + 1) / shards - first);
+      write_shard(split, {shard, shards}, begin(shard), begin(shard + 1) - begin(shard));
     }
     for (const Hasher& hash : content_) entry.table_hashes.push_back(to_hex(hash.value()));
   }

@@ -2,22 +2,29 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdlib>
 #include <ctime>
 #include <exception>
 #include <mutex>
+#include <new>
+#include <set>
 #include <stop_token>
 #include <thread>
 #include <vector>
 
 #include <pthread.h>
+#include <sys/mman.h>
 
-#include "data/reader.h"
+#include "data/plan.h"
 #include "launch/base/clock.h"
 #include "launch/base/error.h"
 #include "launch/base/text.h"
 
 namespace atelier::data {
 namespace {
+
+// How far ahead of what is planned the system is asked to read, in block mode.
+constexpr std::uint64_t kHintedBytes = 64U << 20U;
 
 double thread_cpu_seconds() {
   timespec time{};
@@ -26,23 +33,33 @@ double thread_cpu_seconds() {
 }
 
 struct RingSlot {
+  bool ready = false;  // guarded by the loader's mutex
   std::uint64_t step = 0;
+  PlannedBatch plan;
   std::shared_ptr<void> memory;
   std::span<std::uint8_t> images;  // in it
   std::vector<std::int64_t> labels;
   std::vector<std::uint64_t> ids;
-  std::vector<std::uint64_t> epochs;
 };
 
+// In pages as large as the system has them: copies then seldom look up where a page lies.
 std::shared_ptr<void> ordinary_memory(std::size_t bytes) {
-  return std::make_shared<std::uint8_t[]>(bytes);
+  constexpr std::size_t kHugePage = 2U << 20U;
+  if (bytes < kHugePage) return std::make_shared<std::uint8_t[]>(bytes);
+  const std::size_t size = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  std::shared_ptr<void> memory(std::aligned_alloc(kHugePage, size), std::free);
+  if (memory == nullptr) throw std::bad_alloc();
+  ::madvise(memory.get(), size, MADV_HUGEPAGE);
+  return memory;
 }
 
 const Dataset& checked(const Dataset& dataset, Split split, const LoaderOptions& options) {
-  if (options.batch == 0 || options.depth == 0) {
-    throw ConfigError(
-        text("Cannot load batches of ", options.batch, " samples, ", options.depth, " ahead."),
-        "Both must be at least 1.");
+  if (options.batch == 0 || options.depth == 0 || options.readers == 0 || options.lanes == 0 ||
+      options.window == 0) {
+    throw ConfigError(text("Cannot load batches of ", options.batch, " samples, ", options.depth,
+                           " ahead, with ", options.readers, " readers, in ", options.lanes,
+                           " lanes with windows of ", options.window, " blocks."),
+                      "All must be at least 1.");
   }
   if (dataset.size(split) == 0) {
     throw DataError(text("The dataset '", dataset.folder().string(), "' has no ", split_name(split),
@@ -51,80 +68,204 @@ const Dataset& checked(const Dataset& dataset, Split split, const LoaderOptions&
   return dataset;
 }
 
+Order order_of(const Dataset& dataset, std::uint64_t size, std::uint64_t block_rows,
+               const LoaderOptions& options) {
+  const std::uint64_t id = dataset.id_hash();
+  if (options.order == OrderMode::kFull) return {id, options.seed, size, options.stream};
+  return {id,
+          options.seed,
+          size,
+          options.stream,
+          {.rows = block_rows, .lanes = options.lanes, .window = options.window}};
+}
+
+Plan plan_of(const Order& order, const LoaderOptions& options) {
+  const std::uint64_t first = options.first_position.value_or(options.first_step * options.batch);
+  const std::uint64_t end =
+      options.epochs == 0 ? Plan::kEndless : std::max(first, options.epochs * order.size());
+  return {order, options.batch, options.shard, first, end};
+}
+
 }  // namespace
 
-// One slot more than `depth`: the one the caller holds. The reader thread fills slots in turn and
-// owns those that are neither ready nor held.
+// One slot more than `depth`: the one the caller holds. Slots go round: the planner fills them, the
+// readers take those that are planned, the caller those that are ready, all in order.
 struct Loader::Impl {
   Impl(const Dataset& dataset, Split split, const LoaderOptions& chosen)
       : options(chosen),
-        slots(slots_of(options.batch, options.shard)),
-        reader(checked(dataset, split, options), split),
-        order(dataset.id_hash(), options.seed, dataset.size(split), options.stream),
-        ring(options.depth + 1) {
-    indices.resize(slots.count);
+        reader(checked(dataset, split, options), split, options.reading),
+        order(order_of(dataset, reader.size(), reader.block_rows(), options)),
+        plan(plan_of(order, options)),
+        ring(options.depth + 1),
+        hinted((reader.size() + reader.block_rows() - 1) / reader.block_rows() + 1) {
     for (RingSlot& slot : ring) {
-      const std::size_t bytes = slots.count * reader.shape().bytes();
+      const std::size_t most = slots_of(options.batch, options.shard).count;
+      const std::size_t bytes = most * reader.shape().bytes();
       slot.memory = options.allocate ? options.allocate(bytes) : ordinary_memory(bytes);
       slot.images = {static_cast<std::uint8_t*>(slot.memory.get()), bytes};
-      slot.labels.resize(slots.count);
-      slot.ids.resize(slots.count);
-      slot.epochs.resize(slots.count);
     }
     counters.capacity = options.depth;
-    thread = std::jthread([this](const std::stop_token& stop) { run(stop); });
-    ::pthread_setname_np(thread.native_handle(), "atelier-loader");
+    const auto start = [this](const char* name, auto work) {
+      threads.emplace_back([this, work](const std::stop_token& stop) { (this->*work)(stop); });
+      ::pthread_setname_np(threads.back().native_handle(), name);
+    };
+    start("atelier-planner", &Impl::plan_all);
+    for (std::size_t i = 0; i < options.readers; ++i) start("atelier-reader", &Impl::read_all);
   }
 
-  void run(const std::stop_token& stop) {
-    std::uint64_t filled = 0;
+  ~Impl() {
+    for (std::jthread& thread : threads) thread.request_stop();
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  RingSlot& slot_of(std::uint64_t number) { return ring[number % ring.size()]; }
+
+  // Work on a batch that others wait for. What it throws, next() throws at that batch.
+  template <typename Work>
+  bool works(std::uint64_t number, Work work) {
     try {
-      while (wait_for_room(stop)) {
-        fill(ring[filled % ring.size()], options.first_step + filled);
-        ++filled;
-        publish();
-      }
+      work();
+      return true;
     } catch (...) {
       const std::scoped_lock lock(mutex);
-      error = std::current_exception();
+      if (!error || number < failed) {
+        error = std::current_exception();
+        failed = number;
+      }
     }
     changed.notify_all();
+    return false;
   }
 
-  bool wait_for_room(const std::stop_token& stop) {
-    std::unique_lock lock(mutex);
-    return changed.wait(lock, stop, [&] { return counters.ready < options.depth; }) &&
-           !stop.stop_requested();
-  }
-
-  void fill(RingSlot& slot, std::uint64_t step) {
-    slot.step = step;
-    for (std::uint64_t i = 0; i < slots.count; ++i) {
-      const std::uint64_t position = step * options.batch + slots.first + i;
-      slot.epochs[i] = position / order.size();
-      indices[i] = order(slot.epochs[i], position % order.size());
-      slot.labels[i] = reader.label(indices[i]);
-      slot.ids[i] = reader.id(indices[i]);
+  void plan_all(const std::stop_token& stop) {
+    for (std::uint64_t number = 0; number < plan.batches(); ++number) {
+      {
+        std::unique_lock lock(mutex);
+        const bool room =
+            changed.wait(lock, stop, [&] { return number < counters.batches + options.depth; });
+        if (!room || stop.stop_requested()) return;
+      }
+      if (!works(number, [&] { plan_one(number); })) return;
+      {
+        const std::scoped_lock lock(mutex);
+        planned = number + 1;
+        counters.planner_cpu_seconds = thread_cpu_seconds();
+      }
+      changed.notify_all();
     }
-    reader.read(indices, slot.images);
   }
 
-  void publish() {
-    {
-      const std::scoped_lock lock(mutex);
-      ++counters.ready;
-      counters.bytes_read = reader.bytes_read();
-      counters.blocks_verified = reader.blocks_verified();
-      counters.reader_cpu_seconds = thread_cpu_seconds();
+  void plan_one(std::uint64_t number) {
+    RingSlot& slot = slot_of(number);
+    slot.step = options.first_step + number;
+    plan.fill(number, slot.plan);
+    hint(number);
+    slot.labels.resize(slot.plan.indices.size());
+    slot.ids.resize(slot.plan.indices.size());
+    reader.labels(slot.plan.indices, slot.labels);
+    reader.ids(slot.plan.indices, slot.ids);
+  }
+
+  // In block mode the samples to come lie in few blocks, each of which is asked for once.
+  void hint(std::uint64_t number) {
+    if (order.mode() != OrderMode::kBlock) return;
+    const std::uint64_t bytes =
+        slots_of(options.batch, options.shard).count * reader.shape().bytes();
+    const std::uint64_t worth = kHintedBytes / std::max<std::uint64_t>(1, bytes);
+    const std::uint64_t of_epoch = order.size() / options.batch;
+    const std::uint64_t until = std::min(plan.batches(), number + 2 + std::min(worth, of_epoch));
+    PlannedBatch ahead;
+    for (; hinted_batches < until; ++hinted_batches) {
+      plan.fill(hinted_batches, ahead);
+      for (std::size_t i = 0; i < ahead.indices.size(); ++i) {
+        std::uint32_t& last = hinted[ahead.indices[i] / reader.block_rows()];
+        const auto epoch = static_cast<std::uint32_t>(ahead.epochs[i] + 1);
+        if (last == epoch) continue;
+        last = epoch;
+        reader.will_need(ahead.indices[i]);
+      }
     }
-    changed.notify_all();
   }
 
-  const RingSlot& take() {
+  void read_all(const std::stop_token& stop) {
+    double cpu_before = 0;
+    while (true) {
+      std::uint64_t number = 0;
+      {
+        std::unique_lock lock(mutex);
+        const bool some = changed.wait(lock, stop, [&] { return claimed < planned; });
+        if (!some || stop.stop_requested()) return;
+        number = claimed++;
+      }
+      RingSlot& slot = slot_of(number);
+      const bool worked = works(number, [&] {
+        if (options.on_damage != OnDamage::kFail) get_over_damage(slot);
+        reader.read(slot.plan.indices,
+                    slot.images.first(slot.plan.indices.size() * reader.shape().bytes()));
+      });
+      if (!worked) return;
+      const double cpu = thread_cpu_seconds();
+      {
+        const std::scoped_lock lock(mutex);
+        slot.ready = true;
+        ++counters.ready;
+        counters.bytes_read = reader.bytes_read();
+        counters.blocks_verified = reader.blocks_verified();
+        counters.reader_cpu_seconds += cpu - cpu_before;
+      }
+      cpu_before = cpu;
+      changed.notify_all();
+    }
+  }
+
+  void get_over_damage(RingSlot& slot) {
+    std::uint64_t skipped = 0, substituted = 0;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < slot.plan.indices.size(); ++i) {
+      std::uint64_t index = slot.plan.indices[i];
+      if (is_damaged(index)) {
+        if (options.on_damage == OnDamage::kSkip) {
+          ++skipped;
+          continue;
+        }
+        index = reader.good_from(index);
+        ++substituted;
+        slot.labels[i] = reader.label(index);
+        slot.ids[i] = reader.id(index);
+      }
+      slot.plan.indices[kept] = index;
+      slot.plan.epochs[kept] = slot.plan.epochs[i];
+      slot.labels[kept] = slot.labels[i];
+      slot.ids[kept++] = slot.ids[i];
+    }
+    slot.plan.indices.resize(kept);
+    slot.plan.epochs.resize(kept);
+    slot.labels.resize(kept);
+    slot.ids.resize(kept);
+    const std::scoped_lock lock(mutex);
+    counters.skipped += skipped;
+    counters.substituted += substituted;
+  }
+
+  bool is_damaged(std::uint64_t index) {
+    const auto damage = reader.damage_of(index);
+    if (!damage) return false;
+    const std::scoped_lock lock(mutex);
+    if (told.insert(*damage).second && options.tell) options.tell(*damage);
+    return true;
+  }
+
+  // Whether what the next batch waits for will never come. Requires: mutex is held.
+  [[nodiscard]] bool has_failed() const { return error != nullptr && counters.batches >= failed; }
+
+  RingSlot& take() {
     const auto start = Clock::Steady::now();
     std::unique_lock lock(mutex);
-    const bool came = changed.wait_for(lock, options.deadline,
-                                       [&] { return counters.ready > 0 || error != nullptr; });
+    ATELIER_CHECK(counters.batches < plan.batches(), "no more batches than there are");
+    RingSlot& slot = slot_of(counters.batches);
+    const bool came =
+        changed.wait_for(lock, options.deadline, [&] { return slot.ready || has_failed(); });
     counters.wait_seconds += seconds(Clock::Steady::now() - start);
     if (!came) {
       throw IoError(
@@ -132,8 +273,8 @@ struct Loader::Impl {
                " (step ", options.first_step + counters.batches, ")."),
           "The storage is stuck or too slow; check it and resume.");
     }
-    if (counters.ready == 0) std::rethrow_exception(error);
-    const RingSlot& slot = ring[counters.batches % ring.size()];
+    if (!slot.ready) std::rethrow_exception(error);
+    slot.ready = false;
     --counters.ready;
     ++counters.batches;
     lock.unlock();
@@ -142,16 +283,21 @@ struct Loader::Impl {
   }
 
   const LoaderOptions options;
-  const SlotRange slots;
   Reader reader;
   const Order order;
+  const Plan plan;
   std::vector<RingSlot> ring;
-  std::vector<std::uint64_t> indices;
+  std::vector<std::uint32_t> hinted;  // by block: one more than the epoch it was last asked for in
+  std::uint64_t hinted_batches = 0;
   mutable std::mutex mutex;
   std::condition_variable_any changed;
-  LoaderStats counters;      // guarded by mutex
-  std::exception_ptr error;  // guarded by mutex
-  std::jthread thread;       // last: stops before anything it uses goes
+  std::uint64_t planned = 0;  // batches; this and all below but the threads guarded by mutex
+  std::uint64_t claimed = 0;  // by readers
+  LoaderStats counters;
+  std::set<std::string> told;  // damage
+  std::exception_ptr error;
+  std::uint64_t failed = 0;           // the first batch that error keeps from coming
+  std::vector<std::jthread> threads;  // last: stop before anything they use goes
 };
 
 Loader::Loader(const Dataset& dataset, Split split, const LoaderOptions& options)
@@ -161,8 +307,16 @@ Loader::~Loader() = default;
 
 Batch Loader::next() {
   const RingSlot& slot = impl_->take();
-  return {slot.step, impl_->slots, slot.images, slot.labels, slot.ids, slot.epochs};
+  const std::size_t bytes = slot.plan.indices.size() * impl_->reader.shape().bytes();
+  return {.step = slot.step,
+          .slots = slot.plan.slots,
+          .images_NHWC = slot.images.first(bytes),
+          .labels = slot.labels,
+          .ids = slot.ids,
+          .epochs = slot.plan.epochs};
 }
+
+std::uint64_t Loader::steps() const { return impl_->plan.batches(); }
 
 LoaderStats Loader::stats() const {
   const std::scoped_lock lock(impl_->mutex);

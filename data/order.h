@@ -1,33 +1,72 @@
 // The sample order: epoch and position → sample, as a pure function of a key. Each epoch visits
 // every sample exactly once, for any number of samples, with no table and no state; world size,
-// batch size and history never enter. A Feistel network over the least power of two ≥ n permutes;
-// results outside [0, n) are permuted again until inside ("cycle walking", Black and Rogaway,
-// CT-RSA 2002). Values are part of the resume promise. Thread safety: immutable.
+// batch size and history never enter. Values are part of the resume promise. Thread safety:
+// immutable.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <span>
+
+#include "data/permutation.h"
 
 namespace atelier::data {
+
+enum class OrderMode : std::uint8_t {
+  kFull,   ///< any sample may follow any other: for data in memory or on a disk without a seek time
+  kBlock,  ///< few blocks of neighbours are in use at once: for data that is read from far away
+};
+
+/// Of block mode. The blocks, permuted, make one long row, cut in as many lanes; a lane goes
+/// through its part in windows of some blocks, shuffled within; lanes take turns, sample by sample.
+/// So about lanes × window blocks are in use at once.
+struct BlockOrder {
+  std::uint64_t rows = 64;   ///< samples of a block
+  std::uint64_t lanes = 64;  ///< more mix better
+  std::uint64_t window = 4;  ///< blocks
+  bool operator==(const BlockOrder&) const = default;
+};
 
 class Order {
  public:
   /// Of the function itself: a run goes on only with the one it was started with.
   static constexpr int kVersion = 1;
 
-  /// `dataset_hash`: Dataset::id_hash(). `stream`: independent orders of one run (a GAN uses two).
-  /// Requires: 1 ≤ n ≤ 2^48.
+  /// Full mode. `dataset_hash`: Dataset::id_hash(). `stream`: independent orders of one run (a GAN
+  /// uses two). Requires: 1 ≤ n ≤ 2^48.
   Order(std::uint64_t dataset_hash, std::uint64_t seed, std::uint64_t n, std::uint64_t stream = 0);
+  /// Block mode. Requires: besides, no part of `blocks` is 0.
+  Order(std::uint64_t dataset_hash, std::uint64_t seed, std::uint64_t n, std::uint64_t stream,
+        const BlockOrder& blocks);
 
   /// Sample at `position` of `epoch`. Requires: position < size().
   [[nodiscard]] std::uint64_t operator()(std::uint64_t epoch, std::uint64_t position) const;
-  [[nodiscard]] std::uint64_t size() const { return n_; }
+  /// Samples at `positions`, in place: many at once take a fraction of the time.
+  void find(std::uint64_t epoch, std::span<std::uint64_t> positions) const;
+
+  [[nodiscard]] std::uint64_t size() const { return samples_.size(); }
+  [[nodiscard]] OrderMode mode() const { return mode_; }
+  /// Positions with equal lanes read neighbouring samples. Always 0 in full mode.
+  [[nodiscard]] std::uint64_t lane(std::uint64_t position) const { return position % lanes_; }
+  [[nodiscard]] std::uint64_t lanes() const { return lanes_; }
 
  private:
-  std::uint64_t n_;
+  struct Lane {
+    std::uint64_t first;  ///< of the row of all samples
+    std::uint64_t size;
+  };
+  [[nodiscard]] Lane lane_at(std::uint64_t number) const;
+  void shuffle_windows(std::uint64_t epoch_key, std::span<std::uint64_t> positions) const;
+  void find_in_blocks(std::uint64_t epoch_key, std::span<std::uint64_t> places) const;
+
+  OrderMode mode_ = OrderMode::kFull;
   std::uint64_t key_;
-  unsigned low_bits_;
-  unsigned high_bits_;
-  unsigned rounds_;
+  Permutation samples_;  ///< full mode; its size in both
+  std::uint64_t lanes_ = 1;
+  std::uint64_t rows_ = 1;    ///< of a block
+  std::uint64_t window_ = 1;  ///< samples
+  Permutation blocks_{1};
+  std::array<Permutation, 3> windows_{Permutation(1), Permutation(1), Permutation(1)};
 };
 
 /// This rank's part of a job, as the loader sees it.

@@ -78,4 +78,17 @@ std::uint64_t RawFile::size() const {
   return static_cast<std::uint64_t>(status.st_size);
 }
 
+void RawFile::require_size(std::uint64_t bytes) const {
+  const std::uint64_t found = size();
+  if (found == bytes) return;
+  throw DataError(text("'", path_.string(), "' has ", found, " bytes, expected ", bytes, "."),
+                  "It was truncated or replaced; restore it or make the dataset again.");
+}
+
+void RawFile::will_need(std::uint64_t offset, std::uint64_t bytes) const {
+  // A hint: whether it is taken makes no difference but to time.
+  static_cast<void>(::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes),
+                                    POSIX_FADV_WILLNEED));
+}
+
 }  // namespace atelier::data

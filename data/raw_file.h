@@ -25,6 +25,12 @@ class RawFile {
   void read_at(std::uint64_t offset, std::span<std::byte> out) const;
   void write_at(std::uint64_t offset, std::span<const std::byte> bytes) const;
   [[nodiscard]] std::uint64_t size() const;
+  /// Throws: DataError when the file has another size.
+  void require_size(std::uint64_t bytes) const;
+  /// Asks the system to bring bytes into its cache; returns at once.
+  void will_need(std::uint64_t offset, std::uint64_t bytes) const;
+  /// For system calls that are not made here. Lifetime: that of the file.
+  [[nodiscard]] int handle() const { return fd_; }
   [[nodiscard]] const Path& path() const { return path_; }
 
  private:

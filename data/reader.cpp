@@ -1,10 +1,12 @@
 #include "data/reader.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
+#include "data/guarded.h"
 #include "data/shard_check.h"
-#include "data/shard_layout.h"
+#include "launch/base/clones.h"
 #include "launch/base/error.h"
 #include "launch/base/hash.h"
 #include "launch/base/text.h"
@@ -14,120 +16,228 @@ namespace {
 
 constexpr std::string_view kRestore =
     "Restore it from a copy, or make or import the dataset again.";
+constexpr std::size_t kTogether = 64;  // samples that are found before they are copied
 
-std::vector<std::uint64_t> read_numbers(const RawFile& file, std::uint64_t offset,
-                                        std::uint64_t count) {
-  std::vector<std::uint64_t> out(count);
-  file.read_at(offset, std::as_writable_bytes(std::span(out)));
-  return out;
+// Copies samples that lie all over memory, some at a time, a piece of each in turn: a processor
+// fetches ahead along each of several streams, so that it waits for memory less often than with
+// one. More than a few are too many for it (measured: 1.00, 1.15, 1.22, 1.22, 1.04, 0.87 times as
+// fast with 1, 2, 3, 4, 6, 8).
+constexpr std::size_t kStreams = 4;
+constexpr std::size_t kPiece = 256;
+
+ATELIER_CLONES void copy_streams(const std::byte* const* from, std::size_t bytes, std::byte* to) {
+  std::size_t at = 0;
+  for (; at + kPiece <= bytes; at += kPiece) {
+    for (std::size_t stream = 0; stream < kStreams; ++stream) {
+      __builtin_memcpy(to + stream * bytes + at, from[stream] + at, kPiece);
+    }
+  }
+  for (std::size_t stream = 0; stream < kStreams; ++stream) {
+    std::memcpy(to + stream * bytes + at, from[stream] + at, bytes - at);
+  }
 }
+
+struct Gather {
+  std::array<const std::byte*, kTogether> from;
+  std::size_t count;
+  std::size_t bytes;
+  std::byte* out;
+
+  void operator()() const {
+    std::size_t i = 0;
+    for (; i + kStreams <= count; i += kStreams) copy_streams(&from[i], bytes, out + i * bytes);
+    for (; i < count; ++i) std::memcpy(out + i * bytes, from[i], bytes);
+  }
+};
 
 }  // namespace
 
-Reader::Reader(const Dataset& dataset, Split split)
-    : shape_(dataset.shape()), tables_(dataset.manifest().tables) {
-  for (const ShardEntry& entry : dataset.manifest().shards)
-    if (entry.split == split) open_shard(dataset, entry);
+Reader::Reader(const Dataset& dataset, Split split, const ReaderOptions& options)
+    : shape_(dataset.shape()),
+      tables_(dataset.manifest().tables),
+      classes_(dataset.class_names().size()),
+      files_(dataset, split, options.access),
+      check_(options.check) {
+  for (std::size_t i = 0; i < files_.count(); ++i) {
+    auto state = std::make_unique<ShardState>();
+    state->first = size_;
+    const std::uint64_t rows = files_.entry(i).num_samples;
+    for (std::size_t table = 0; table < kChecked; ++table) {
+      state->good[table] = std::vector<std::atomic<bool>>(tables_[table].blocks(rows));
+    }
+    firsts_.push_back(size_);
+    shards_.push_back(std::move(state));
+    size_ += rows;
+  }
 }
 
-void Reader::open_shard(const Dataset& dataset, const ShardEntry& entry) {
-  const Path path = dataset.folder() / entry.file;
-  if (inspect_shard(path, layout_of(dataset.manifest(), entry)) != entry.places) {
-    throw DataError(text("The shard '", path.string(),
-                         "' keeps its tables at other offsets than the manifest says."),
-                    kRestore);
+Reader::Place Reader::place_of(std::uint64_t index) const {
+  ATELIER_CHECK(index < size_, text("index ", index, " of ", size_));
+  const auto behind = std::upper_bound(firsts_.begin(), firsts_.end(), index);
+  const auto shard = static_cast<std::size_t>(behind - firsts_.begin()) - 1;
+  return {shard, index - firsts_[shard]};
+}
+
+std::uint64_t Reader::offset_of(std::size_t table, Place place) const {
+  return files_.entry(place.shard).places[table].offset + place.row * tables_[table].row_bytes();
+}
+
+std::uint64_t Reader::hash_of(std::size_t shard, std::uint64_t offset, std::uint64_t bytes) {
+  bytes_read_ += bytes;
+  if (!files_.maps()) {
+    std::vector<std::byte> block(bytes);
+    files_.read(shard, offset, block);
+    return xxh3_64(block);
   }
-  OpenShard shard{RawFile(path, RawFile::Mode::kRead), entry, size(), {}, {}};
-  const std::uint64_t blocks = tables_[kImages].blocks(entry.num_samples);
-  shard.block_hashes = read_numbers(shard.file, entry.places[kImages].hash_offset, blocks);
-  shard.verified.assign(blocks, false);
-  const auto append = [&](auto& column, std::size_t table) {
-    const std::vector<std::byte> bytes = read_table(shard, table);
-    const std::size_t before = column.size();
-    column.resize(before + entry.num_samples);
-    std::memcpy(&column[before], bytes.data(), bytes.size());
-  };
-  append(ids_, kIds);
-  append(labels_, kLabels);
-  const auto classes = static_cast<std::int64_t>(dataset.class_names().size());
-  for (std::uint64_t i = shard.first; i < size(); ++i) {
-    if (labels_[i] < 0 || labels_[i] >= classes) {
-      throw DataError(text("Sample id ", ids_[i], " in '", path.string(), "' has label ",
-                           labels_[i], ", but there are ", classes, " classes."),
-                      kRestore);
+  const std::span<const std::byte> block(files_.mapped(shard) + offset, bytes);
+  std::uint64_t hash = 0;
+  auto look = [&] { hash = xxh3_64(block); };
+  if (!without_bus_error(look)) files_.throw_lost({&shard, 1});
+  return hash;
+}
+
+std::optional<std::string> Reader::find_damage(std::size_t table, Place place) {
+  const ShardEntry& entry = files_.entry(place.shard);
+  const std::uint64_t rows = entry.num_samples;
+  const TablePlace& where = entry.places[table];
+  const BlockPlace block =
+      block_at(tables_[table], where, rows, place.row / tables_[table].block_rows());
+  std::uint64_t expected = 0;
+  files_.read(place.shard, where.hash_offset + block.index * sizeof(expected),
+              std::as_writable_bytes(std::span(&expected, 1)));
+  const std::uint64_t found = hash_of(place.shard, block.offset, block.bytes);
+  if (found == expected) {
+    const bool counts = table < kChecked;
+    if (counts && !shards_[place.shard]->good[table][block.index].exchange(true) &&
+        table == kImages) {
+      ++blocks_verified_;
+    }
+    return std::nullopt;
+  }
+  std::vector<std::uint64_t> ids(rows);
+  files_.read(place.shard, entry.places[kIds].offset, std::as_writable_bytes(std::span(ids)));
+  return damage_text(files_.path(place.shard), tables_[table], block, ids, {expected, found});
+}
+
+void Reader::require_good(std::size_t table, Place place) {
+  if (check_ == Check::kOff) return;
+  const std::uint64_t block = place.row / tables_[table].block_rows();
+  const bool known = shards_[place.shard]->good[table][block].load(std::memory_order_relaxed);
+  if (known && check_ == Check::kOnce) return;
+  if (const auto damage = find_damage(table, place)) throw DataError(*damage, kRestore);
+}
+
+std::optional<std::string> Reader::damage_of(std::uint64_t index) {
+  const Place place = place_of(index);
+  const std::uint64_t block = place.row / block_rows();
+  if (check_ == Check::kOff || shards_[place.shard]->good[kImages][block].load()) return {};
+  return find_damage(kImages, place);
+}
+
+std::uint64_t Reader::good_from(std::uint64_t index) {
+  for (std::uint64_t i = 0; i < size_;) {
+    const std::uint64_t candidate = (index + i) % size_;
+    if (!damage_of(candidate)) return candidate;
+    // None of that block will do.
+    const Place place = place_of(candidate);
+    const std::uint64_t rows = files_.entry(place.shard).num_samples;
+    i += std::min(block_rows() - place.row % block_rows(), rows - place.row);
+  }
+  throw DataError("No image of the split is good.", kRestore);
+}
+
+void Reader::will_need(std::uint64_t index) {
+  const Place place = place_of(index);
+  const ShardEntry& entry = files_.entry(place.shard);
+  const BlockPlace block = block_at(tables_[kImages], entry.places[kImages], entry.num_samples,
+                                    place.row / block_rows());
+  files_.will_need(place.shard, block.offset, block.bytes);
+}
+
+void Reader::copy_mapped(std::size_t table, std::span<const std::uint64_t> indices,
+                         std::byte* out) {
+  Gather gather{
+      .from = {}, .count = indices.size(), .bytes = tables_[table].row_bytes(), .out = out};
+  std::array<std::size_t, kTogether> shards{};
+  for (std::size_t i = 0; i < indices.size(); ++i) {
+    const Place place = place_of(indices[i]);
+    require_good(table, place);
+    gather.from[i] = files_.mapped(place.shard) + offset_of(table, place);
+    shards[i] = place.shard;
+  }
+  if (!without_bus_error(gather)) files_.throw_lost(std::span(shards).first(indices.size()));
+}
+
+void Reader::copy_rows(std::size_t table, std::span<const std::uint64_t> indices, std::byte* out) {
+  const std::size_t bytes = tables_[table].row_bytes();
+  for (std::size_t first = 0; first < indices.size(); first += kTogether) {
+    const auto part = indices.subspan(first, std::min(kTogether, indices.size() - first));
+    if (files_.maps()) {
+      copy_mapped(table, part, out + first * bytes);
+      continue;
+    }
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      const Place place = place_of(part[i]);
+      require_good(table, place);
+      files_.read(place.shard, offset_of(table, place), {out + (first + i) * bytes, bytes});
     }
   }
-  shards_.push_back(std::move(shard));
-}
-
-std::vector<std::byte> Reader::read_table(const OpenShard& shard, std::size_t table) const {
-  const Table& what = tables_.at(table);
-  const TablePlace& place = shard.entry.places.at(table);
-  const std::uint64_t rows = shard.entry.num_samples;
-  std::vector<std::byte> out(rows * what.row_bytes());
-  shard.file.read_at(place.offset, out);
-  const auto hashes = read_numbers(shard.file, place.hash_offset, what.blocks(rows));
-  for (std::uint64_t b = 0; b < hashes.size(); ++b) {
-    const BlockPlace block = block_at(what, place, rows, b);
-    const std::uint64_t found =
-        xxh3_64(std::span<const std::byte>(out).subspan(block.offset - place.offset, block.bytes));
-    if (found == hashes[b]) continue;
-    const auto ids = read_numbers(shard.file, shard.entry.places[kIds].offset, rows);
-    throw DataError(damage_text(shard.file.path(), what, block, ids, {hashes[b], found}), kRestore);
-  }
-  return out;
-}
-
-std::vector<std::byte> Reader::table(const std::string& name) const {
-  const auto found = std::find_if(tables_.begin(), tables_.end(),
-                                  [&](const Table& table) { return table.name == name; });
-  if (found == tables_.end()) throw DataError(text("The dataset has no table '", name, "'."));
-  std::vector<std::byte> out;
-  for (const OpenShard& shard : shards_) {
-    const auto rows = read_table(shard, static_cast<std::size_t>(found - tables_.begin()));
-    out.insert(out.end(), rows.begin(), rows.end());
-  }
-  return out;
-}
-
-void Reader::verify_block(OpenShard& shard, std::uint64_t index) {
-  const std::uint64_t rows = shard.entry.num_samples;
-  const BlockPlace block = block_at(tables_[kImages], shard.entry.places[kImages], rows, index);
-  block_buffer_.resize(block.bytes);
-  shard.file.read_at(block.offset, block_buffer_);
-  bytes_read_ += block.bytes;
-  const std::uint64_t found = xxh3_64(block_buffer_);
-  if (found != shard.block_hashes[index]) {
-    const auto ids = std::span<const std::uint64_t>(ids_).subspan(shard.first, rows);
-    throw DataError(damage_text(shard.file.path(), tables_[kImages], block, ids,
-                                {shard.block_hashes[index], found}),
-                    kRestore);
-  }
-  shard.verified[index] = true;
-  ++blocks_verified_;
-}
-
-void Reader::read_one(std::uint64_t index, std::span<std::byte> out) {
-  const auto behind = std::upper_bound(
-      shards_.begin(), shards_.end(), index,
-      [](std::uint64_t wanted, const OpenShard& shard) { return wanted < shard.first; });
-  OpenShard& shard = *std::prev(behind);
-  const std::uint64_t row = index - shard.first;
-  const std::uint64_t block = row / tables_[kImages].block_rows();
-  if (!shard.verified[block]) verify_block(shard, block);
-  shard.file.read_at(shard.entry.places[kImages].offset + row * out.size(), out);
-  bytes_read_ += out.size();
+  bytes_read_ += indices.size() * bytes;
 }
 
 void Reader::read(std::span<const std::uint64_t> indices, std::span<std::uint8_t> out_NHWC) {
-  const std::size_t bytes = shape_.bytes();
-  ATELIER_CHECK(out_NHWC.size() == indices.size() * bytes,
+  ATELIER_CHECK(out_NHWC.size() == indices.size() * shape_.bytes(),
                 text("room for ", out_NHWC.size(), " bytes, ", indices.size(), " images"));
-  const std::span<std::byte> out = std::as_writable_bytes(out_NHWC);
-  for (std::size_t i = 0; i < indices.size(); ++i) {
-    ATELIER_CHECK(indices[i] < size(), text("index ", indices[i], " of ", size()));
-    read_one(indices[i], out.subspan(i * bytes, bytes));
+  copy_rows(kImages, indices, std::as_writable_bytes(out_NHWC).data());
+}
+
+void Reader::labels(std::span<const std::uint64_t> indices, std::span<std::int64_t> out) {
+  ATELIER_CHECK(out.size() == indices.size(), "room for each label");
+  copy_rows(kLabels, indices, std::as_writable_bytes(out).data());
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    if (out[i] >= 0 && out[i] < static_cast<std::int64_t>(classes_)) continue;
+    const Path file = files_.path(place_of(indices[i]).shard);
+    throw DataError(text("Sample id ", id(indices[i]), " in '", file.string(), "' has label ",
+                         out[i], ", but there are ", classes_, " classes."),
+                    kRestore);
   }
+}
+
+void Reader::ids(std::span<const std::uint64_t> indices, std::span<std::uint64_t> out) {
+  ATELIER_CHECK(out.size() == indices.size(), "room for each id");
+  copy_rows(kIds, indices, std::as_writable_bytes(out).data());
+}
+
+std::int64_t Reader::label(std::uint64_t index) {
+  std::int64_t label = 0;
+  labels({&index, 1}, {&label, 1});
+  return label;
+}
+
+std::uint64_t Reader::id(std::uint64_t index) {
+  std::uint64_t id = 0;
+  ids({&index, 1}, {&id, 1});
+  return id;
+}
+
+std::vector<std::byte> Reader::table(const std::string& name) {
+  const auto found = std::find_if(tables_.begin(), tables_.end(),
+                                  [&](const Table& table) { return table.name == name; });
+  if (found == tables_.end()) throw DataError(text("The dataset has no table '", name, "'."));
+  const auto table = static_cast<std::size_t>(found - tables_.begin());
+  std::vector<std::byte> out(size_ * found->row_bytes());
+  std::span<std::byte> rest(out);
+  for (std::size_t shard = 0; shard < files_.count(); ++shard) {
+    const ShardEntry& entry = files_.entry(shard);
+    const std::uint64_t bytes = entry.num_samples * found->row_bytes();
+    files_.read(shard, entry.places[table].offset, rest.first(bytes));
+    const std::uint64_t rows = found->block_rows();
+    for (std::uint64_t row = 0; row < entry.num_samples; row += rows) {
+      if (const auto damage = find_damage(table, {shard, row})) throw DataError(*damage, kRestore);
+    }
+    rest = rest.subspan(bytes);
+  }
+  return out;
 }
 
 }  // namespace atelier::data

@@ -1,58 +1,103 @@
-// Random access to the samples of one split by index. Pixels come by pread at the offsets of the
-// manifest, compared once with HDF5's own; a block is checked against its hash when first touched.
-// Labels and ids are held in memory. Thread safety: one thread at a time.
+// Random access to the samples of one split by index, as bytes of the shards: a block is checked
+// against its hash when first touched. Nothing here grows with the dataset but two bits a block.
+// Thread safety: all calls.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "data/dataset.h"
 #include "data/layout.h"
-#include "data/raw_file.h"
+#include "data/shard_files.h"
 
 namespace atelier::data {
 
+/// When blocks are compared with their hashes.
+enum class Check : std::uint8_t {
+  kOff,
+  kOnce,    ///< when they are first touched
+  kAlways,  ///< whenever a sample of theirs is read
+};
+
+struct ReaderOptions {
+  Access access = Access::kAuto;
+  Check check = Check::kOnce;
+};
+
 class Reader {
  public:
-  /// Lifetime: keeps nothing of `dataset`. Throws: DataError, IoError.
-  Reader(const Dataset& dataset, Split split);
+  /// Lifetime: keeps nothing of `dataset`.
+  Reader(const Dataset& dataset, Split split, const ReaderOptions& options = {});
 
   /// Copies the images at `indices`. Shapes: out [indices.size(), H, W, C]. Throws: DataError
-  /// naming shard, block, bytes and sample ids of a damaged block; IoError.
+  /// naming shard, block, bytes and sample ids of a damaged block, or a shard that is not what the
+  /// manifest says; IoError.
   void read(std::span<const std::uint64_t> indices, std::span<std::uint8_t> out_NHWC);
-  [[nodiscard]] std::int64_t label(std::uint64_t index) const { return labels_.at(index); }
-  [[nodiscard]] std::uint64_t id(std::uint64_t index) const { return ids_.at(index); }
+  /// Labels and ids of the samples at `indices`. Shapes: out [indices.size()]. Throws: as read();
+  /// DataError for a label that no class has.
+  void labels(std::span<const std::uint64_t> indices, std::span<std::int64_t> out);
+  void ids(std::span<const std::uint64_t> indices, std::span<std::uint64_t> out);
+  [[nodiscard]] std::int64_t label(std::uint64_t index);
+  [[nodiscard]] std::uint64_t id(std::uint64_t index);
   /// Rows of any other table, e.g. "factors". Checked against its hashes on each call.
   /// Shapes: out [size(), row_bytes]. Throws: DataError when there is no such table.
-  [[nodiscard]] std::vector<std::byte> table(const std::string& name) const;
-  [[nodiscard]] std::uint64_t size() const { return ids_.size(); }
-  [[nodiscard]] const ImageShape& shape() const { return shape_; }
+  [[nodiscard]] std::vector<std::byte> table(const std::string& name);
+  /// What is wrong with the block that holds the image at `index`; empty where nothing is. Throws:
+  /// IoError.
+  [[nodiscard]] std::optional<std::string> damage_of(std::uint64_t index);
+  /// The first sample from `index` on, round the split, whose block is good. Throws: DataError when
+  /// there is none; IoError.
+  [[nodiscard]] std::uint64_t good_from(std::uint64_t index);
+  /// Asks the system to bring the block of that image into its cache; returns at once.
+  void will_need(std::uint64_t index);
 
-  [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
-  [[nodiscard]] std::uint64_t blocks_verified() const { return blocks_verified_; }
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+  [[nodiscard]] const ImageShape& shape() const { return shape_; }
+  [[nodiscard]] std::uint64_t block_rows() const { return tables_[kImages].block_rows(); }
+  [[nodiscard]] bool maps() const { return files_.maps(); }
+
+  [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_.load(); }
+  /// Of images.
+  [[nodiscard]] std::uint64_t blocks_verified() const { return blocks_verified_.load(); }
 
  private:
-  struct OpenShard {
-    RawFile file;
-    ShardEntry entry;
-    std::uint64_t first = 0;  ///< index of its first sample within the split
-    std::vector<std::uint64_t> block_hashes;
-    std::vector<bool> verified;
+  static constexpr std::size_t kChecked = 3;  ///< tables whose blocks are checked when touched
+  /// A sample: row of a shard.
+  struct Place {
+    std::size_t shard;
+    std::uint64_t row;
   };
-  void open_shard(const Dataset& dataset, const ShardEntry& entry);
-  [[nodiscard]] std::vector<std::byte> read_table(const OpenShard& shard, std::size_t table) const;
-  void read_one(std::uint64_t index, std::span<std::byte> out);
-  void verify_block(OpenShard& shard, std::uint64_t block);
+  struct ShardState {
+    std::uint64_t first = 0;  ///< index of its first sample within the split
+    /// By table, then block: whether it was found to be as it should.
+    std::array<std::vector<std::atomic<bool>>, kChecked> good;
+  };
+  [[nodiscard]] Place place_of(std::uint64_t index) const;
+  [[nodiscard]] std::uint64_t offset_of(std::size_t table, Place place) const;
+  /// Throws: DataError when the block of `place` is damaged.
+  void require_good(std::size_t table, Place place);
+  [[nodiscard]] std::optional<std::string> find_damage(std::size_t table, Place place);
+  [[nodiscard]] std::uint64_t hash_of(std::size_t shard, std::uint64_t offset, std::uint64_t bytes);
+  /// Rows of one of the checked tables, one after the other.
+  void copy_rows(std::size_t table, std::span<const std::uint64_t> indices, std::byte* out);
+  void copy_mapped(std::size_t table, std::span<const std::uint64_t> indices, std::byte* out);
 
   ImageShape shape_;
   std::vector<Table> tables_;
-  std::vector<OpenShard> shards_;
-  std::vector<std::int64_t> labels_;
-  std::vector<std::uint64_t> ids_;
-  std::vector<std::byte> block_buffer_;
-  std::uint64_t bytes_read_ = 0;
-  std::uint64_t blocks_verified_ = 0;
+  std::uint64_t classes_;
+  ShardFiles files_;
+  Check check_;
+  std::vector<std::uint64_t> firsts_;  ///< by shard, as in its state: searched often
+  std::vector<std::unique_ptr<ShardState>> shards_;
+  std::uint64_t size_ = 0;
+  std::atomic<std::uint64_t> bytes_read_{0};
+  std::atomic<std::uint64_t> blocks_verified_{0};
 };
 
 }  // namespace atelier::data

@@ -166,7 +166,7 @@ constexpr FamilyRow kRows[] = {
      kRank,
      kAlways,
      {{{"kind", "damaged|unreadable"}}},
-     "Faults that ended the reading of shards."},
+     "Faults met in shards; the run ends, or gets over damage by data.on_damage."},
     {kLoss,
      "atelier_loss",
      kGauge,

@@ -2,6 +2,7 @@
 #include "trainer/app/commands.h"
 #include "trainer/app/presets.h"
 #include "trainer/bench/comm_bench.h"
+#include "trainer/bench/data_bench.h"
 #include "trainer/bench/optimizer_bench.h"
 #include "trainer/bench/step_bench.h"
 #include "trainer/bench/watching_bench.h"
@@ -21,6 +22,7 @@ struct Options {
   bool bare = false;
   bool json = false;
   bench::OptimizerBenchOptions optimizer;
+  bench::DataBenchOptions data;
 };
 
 using Words = std::string (*)(const std::string& json);
@@ -75,6 +77,14 @@ ExitCode bench_comm(const Options& options, Context& context) {
   return tell(options, context, bench::comm_bench(context.comm), bench::comm_bench_text);
 }
 
+ExitCode bench_data(const Options& options, Context& context) {
+  if (context.comm.world() > 1) {
+    throw RefusedError("The benchmark of the loader knows no ranks.", "Start one.");
+  }
+  return tell(options, context, bench::data_bench(options.data, context.files),
+              bench::data_bench_text);
+}
+
 ExitCode bench_optimizer(const Options& options, Context& context) {
   limit_threads(options.threads);
   return tell(options, context, bench::optimizer_bench(options.optimizer),
@@ -108,6 +118,23 @@ void add_step_options(CLI::App& command, Options& options) {
       ->allow_extra_args(false);
 }
 
+void add_data_options(CLI::App& command, bench::DataBenchOptions& options) {
+  command.add_option("dataset", options.dataset, "folder of a dataset, best of 500 MB or more")
+      ->required();
+  command.add_option("--threads", options.threads, "that read, and that copy")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  command.add_option("--batch", options.batch, "images of a batch")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  command.add_option("--rounds", options.rounds, "passes over the images that are timed")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command.add_option("--order", options.order, "full or block")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, data::OrderMode>{
+          {"full", data::OrderMode::kFull}, {"block", data::OrderMode::kBlock}}));
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, Action& chosen) {
@@ -118,6 +145,10 @@ void add_bench(CLI::App& app, Action& chosen) {
       "  mpirun -n 2 atelier bench step --preset dcgan-64 --batch-per-rank 32");
   bench->require_subcommand(1);
   add(*bench, chosen, options, "comm", "Sums over ranks, by size", bench_comm);
+
+  CLI::App* data = add(*bench, chosen, options, "data",
+                       "The loader beside memcpy of the same images", bench_data);
+  add_data_options(*data, options->data);
 
   CLI::App* step =
       add(*bench, chosen, options, "step", "Training steps on made-up images", bench_step);

@@ -34,6 +34,7 @@ void describe(ConfigFields& fields, RunConfig& config) {
   describe(fields, config.model);
   describe(fields, config.objective);
   describe(fields, config.optimizer);
+  describe(fields, config.loading);
   describe(fields, config.schedule);
   describe(fields, config.monitoring);
   describe(fields, config.device);

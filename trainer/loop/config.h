@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "data/config.h"
 #include "launch/base/config_fields.h"
 #include "monitoring/config.h"
 #include "trainer/device/config.h"
@@ -36,6 +37,7 @@ struct RunConfig {
   objectives::ObjectiveConfig objective;
   engine::TrainConfig train;
   engine::OptimizerConfig optimizer;
+  data::LoadingConfig loading;
   ScheduleConfig schedule;
   monitoring::MonitoringConfig monitoring;
   device::DeviceConfig device;

@@ -35,16 +35,19 @@ at::Tensor in_passes(std::int64_t count, Pass pass) {
 }  // namespace
 
 at::Tensor read_spread(const data::Dataset& dataset, data::Split split, std::int64_t count,
-                       int rank, int world) {
+                       int rank, int world, data::OnDamage on_damage) {
   const auto total = static_cast<std::int64_t>(dataset.size(split));
   const at::Tensor positions = quality::spread_positions(total, count);
   const auto rows = quality::rows_of_rank(positions.numel(), rank, world);
   const auto* first = positions.data_ptr<std::int64_t>() + rows.begin;
-  const std::vector<std::uint64_t> indices(first, first + (rows.size()));
+  std::vector<std::uint64_t> indices(first, first + (rows.size()));
   const data::ImageShape& shape = dataset.shape();
   at::Tensor images =
       torch::empty({rows.size(), shape.height, shape.width, shape.channels}, torch::kByte);
   data::Reader reader(dataset, split);
+  if (on_damage != data::OnDamage::kFail) {
+    for (std::uint64_t& index : indices) index = reader.good_from(index);
+  }
   reader.read(indices, {images.data_ptr<std::uint8_t>(), images.nbytes()});
   return images;
 }
@@ -54,10 +57,11 @@ Evaluation::Evaluation(engine::Engine& engine, comm::Comm& comm, const data::Dat
     : engine_(&engine),
       comm_(&comm),
       options_(options),
-      held_out_(read_spread(dataset, data::Split::kValid, options.samples, 0, 1)) {
+      held_out_(
+          read_spread(dataset, data::Split::kValid, options.samples, 0, 1, options.on_damage)) {
   const at::Tensor train =
       read_spread(dataset, data::Split::kTrain, quality::RealReference::kTrainImages, comm.rank(),
-                  comm.world());
+                  comm.world(), options.on_damage);
   reference_.emplace(train, held_out_, comm);
 }
 

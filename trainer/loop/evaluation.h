@@ -11,7 +11,7 @@
 
 #include <torch/torch.h>
 
-#include "data/dataset.h"
+#include "data/loader.h"
 #include "launch/comm/comm.h"
 #include "monitoring/metrics.h"
 #include "trainer/engine/engine.h"
@@ -31,6 +31,7 @@ struct EvaluationOptions {
   std::uint64_t seed = 0;
   std::int64_t samples = 1000;
   networks::Geometry geometry;
+  data::OnDamage on_damage = data::OnDamage::kFail;  ///< else another image takes the place
 };
 
 /// Nets compute where they live, statistics and pictures are made on the host.
@@ -65,10 +66,12 @@ class Evaluation {
   std::optional<quality::RealReference> reference_;
 };
 
-/// `count` images spread evenly over a split, this rank's share of them or all.
+/// `count` images spread evenly over a split, this rank's share of them or all. Where the run gets
+/// over damage, the next good image takes the place of one that is damaged.
 /// Shapes: → [n, H, W, C] uint8. Throws: DataError, IoError.
 [[nodiscard]] at::Tensor read_spread(const data::Dataset& dataset, data::Split split,
-                                     std::int64_t count, int rank, int world);
+                                     std::int64_t count, int rank, int world,
+                                     data::OnDamage on_damage = data::OnDamage::kFail);
 
 /// By metric name, as in stats.jsonl.
 [[nodiscard]] std::map<std::string, double> named_values(const std::vector<IndicatorValue>& values);

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
+#include <string>
 #include <vector>
 
 #include <torch/torch.h>
@@ -41,10 +43,14 @@ class Feed {
 
   /// Images of a step on this rank.
   [[nodiscard]] std::uint64_t local_images() const;
+  /// What the loaders got over since the last call (data.on_damage).
+  [[nodiscard]] std::vector<std::string> take_damage();
   /// Over all streams: batches ready, most that can be, bytes read.
   [[nodiscard]] data::LoaderStats stats() const;
 
  private:
+  /// As many images in each stream, where some were skipped. Throws: DataError when none are left.
+  void even_out(std::vector<at::Tensor>& streams) const;
   [[nodiscard]] at::Tensor next_images(data::Loader& loader, at::ScalarType type,
                                        monitoring::PhaseTimer* timer);
 
@@ -53,6 +59,8 @@ class Feed {
   data::SlotRange slots_;  ///< of this rank in a micro-batch
   std::int64_t step_;
   device::Uploader uploads_;
+  std::mutex mutex_;
+  std::vector<std::string> damage_;  ///< guarded by it
   std::vector<std::unique_ptr<data::Loader>> loaders_;
   std::vector<std::vector<at::Tensor>> images_;  ///< of the step, by micro-batch and stream
   std::vector<engine::MicroBatch> micro_batches_;

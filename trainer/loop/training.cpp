@@ -95,6 +95,7 @@ class Training {
 
   [[nodiscard]] engine::StepInput fetch();
   void step();
+  void tell_damage();
   void observe(const engine::StepReport& report);
   void count_skip(const engine::StepReport& report);
   void settle();
@@ -171,7 +172,8 @@ ExitCode Training::run() {
   evaluation_.emplace(*engine_, with_.comm, dataset_,
                       EvaluationOptions{.seed = static_cast<std::uint64_t>(config_.train.seed),
                                         .samples = config_.schedule.quality_samples,
-                                        .geometry = geometry_});
+                                        .geometry = geometry_,
+                                        .on_damage = config_.loading.on_damage});
   if (step_ >= config_.train.steps && finished_) return already_finished();
   open_folder();  // only now, when nothing can refuse this start any more
   open_recorder();
@@ -371,6 +373,7 @@ void Training::step() {
                             {damaged ? "damaged" : "unreadable"});
     throw;
   }
+  tell_damage();
   const engine::StepReport report =
       engine_->step(input, [&](engine::Stage stage) { monitor_->timer().enter(phase_of(stage)); });
   ++step_;
@@ -383,6 +386,15 @@ void Training::step() {
     monitor_->before_log();
     with_.log.info(text("Asked to stop", flag_ > 0 ? text(" by ", with_.stop.signal_name()) : "",
                         ": saving step ", step_, "."));
+  }
+}
+
+// Which data.on_damage gets over.
+void Training::tell_damage() {
+  for (const std::string& what : feed_->take_damage()) {
+    monitor_->metrics().add(monitoring::Family::kDataErrors, 1, {"damaged"});
+    monitor_->before_log();
+    with_.log.warn(text(what, " Going on, as data.on_damage says."));
   }
 }
 

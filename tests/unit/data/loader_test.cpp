@@ -155,6 +155,63 @@ TEST_F(LoaderTest, images_lie_in_memory_of_the_callers_making) {
   EXPECT_EQ(found, expected);
 }
 
+TEST_F(LoaderTest, any_number_of_readers_and_any_way_of_reading_give_the_same) {
+  const Dataset dataset = make_small(files_, folder_ / "set");
+  const auto expected = global_samples(dataset, {.batch = 13, .seed = 3}, 1, 40);
+  for (const Access access : {Access::kMap, Access::kRead}) {
+    for (const Check check : {Check::kOff, Check::kOnce, Check::kAlways}) {
+      for (const std::size_t readers : {1U, 2U, 5U}) {
+        const LoaderOptions options{
+            .batch = 13, .seed = 3, .reading = {access, check}, .readers = readers, .depth = 4};
+        EXPECT_EQ(global_samples(dataset, options, 2, 40), expected);
+      }
+    }
+  }
+}
+
+TEST_F(LoaderTest, in_block_mode_too_every_world_size_gets_the_same_samples_of_every_step) {
+  const Dataset dataset = make_small(files_, folder_ / "set");
+  const LoaderOptions options{
+      .batch = 13, .seed = 3, .order = OrderMode::kBlock, .lanes = 4, .window = 2};
+  const auto one = global_samples(dataset, options, 1, 30);
+  for (const int world : {2, 3, 5, 8, 16}) {
+    EXPECT_EQ(one, global_samples(dataset, options, world, 30)) << world;
+  }
+  EXPECT_NE(one, global_samples(dataset, {.batch = 13, .seed = 3}, 1, 30));
+}
+
+TEST_F(LoaderTest, an_epoch_that_changes_its_batch_and_world_on_the_way_is_still_exactly_once) {
+  const std::uint64_t samples = 101;
+  const Dataset dataset = make_small(files_, folder_ / "set", {.samples = {samples, 0, 0}});
+  for (const OrderMode mode : {OrderMode::kFull, OrderMode::kBlock}) {
+    std::multiset<std::uint64_t> ids;
+    std::uint64_t position = 0;
+    for (std::uint64_t part = 0; position < samples; ++part) {
+      LoaderOptions options{.batch = 7 + part * 5, .seed = 3, .order = mode, .lanes = 5};
+      options.first_position = position;
+      options.epochs = 1;
+      for (const Seen& seen : global_samples(dataset, options, static_cast<int>(part % 3) + 1, 1)) {
+        EXPECT_EQ(seen.epoch, 0U);
+        ids.insert(seen.id);
+      }
+      position += options.batch;
+    }
+    EXPECT_EQ(ids.size(), samples);
+    EXPECT_EQ(std::set(ids.begin(), ids.end()).size(), samples);
+  }
+}
+
+TEST_F(LoaderTest, one_epoch_ends_with_a_batch_of_what_is_left) {
+  const Dataset dataset = make_small(files_, folder_ / "set", {.samples = {10, 0, 0}});
+  Loader loader(dataset, Split::kTrain, {.batch = 4, .epochs = 1});
+
+  ASSERT_EQ(loader.steps(), 3U);
+  EXPECT_EQ(loader.next().slots.count, 4U);
+  EXPECT_EQ(loader.next().slots.count, 4U);
+  EXPECT_EQ(loader.next().ids.size(), 2U);
+  EXPECT_THROW((void)loader.next(), InternalError);
+}
+
 TEST_F(LoaderTest, ranks_beyond_the_batch_get_empty_batches) {
   const Dataset dataset = make_small(files_, folder_ / "set");
   Loader loader(dataset, Split::kTrain, {.batch = 2, .shard = {3, 4}});
@@ -184,6 +241,52 @@ TEST_F(LoaderTest, a_damaged_block_reaches_the_caller_with_its_name) {
     EXPECT_THAT(error.what(), testing::HasSubstr("sample ids 0, 1, 2, 3 and"));
   }
   EXPECT_THROW((void)loader.next(), DataError);
+}
+
+// What a loader that gets over a damaged first block of the first shard hands out in an epoch.
+struct Damaged {
+  std::multiset<std::uint64_t> ids;
+  std::vector<std::string> told;
+  LoaderStats stats;
+};
+
+Damaged epoch_over_damage(const Dataset& dataset, OnDamage policy) {
+  Damaged found;
+  LoaderOptions options{.batch = 8, .epochs = 1, .on_damage = policy};
+  options.tell = [&](const std::string& what) { found.told.push_back(what); };
+  Loader loader(dataset, Split::kTrain, options);
+  for (std::uint64_t step = 0; step < loader.steps(); ++step) {
+    const Batch batch = loader.next();
+    EXPECT_EQ(batch.images_NHWC.size(), batch.ids.size() * dataset.shape().bytes());
+    EXPECT_EQ(batch.labels.size(), batch.ids.size());
+    EXPECT_EQ(batch.epochs.size(), batch.ids.size());
+    for (std::size_t i = 0; i < batch.ids.size(); ++i) {
+      EXPECT_EQ(batch.images_NHWC[i * dataset.shape().bytes()], pixel_of(batch.ids[i], 0));
+      EXPECT_EQ(batch.labels[i], static_cast<std::int64_t>(batch.ids[i] % 3));
+      found.ids.insert(batch.ids[i]);
+    }
+  }
+  found.stats = loader.stats();
+  return found;
+}
+
+TEST_F(LoaderTest, samples_of_a_damaged_block_are_skipped_or_substituted_when_told_so) {
+  const Dataset dataset =
+      make_small(files_, folder_ / "set", {.shape = {64, 64, 3}, .samples = {200, 0, 0}});
+  const ShardEntry& shard = dataset.manifest().shards.front();
+  flip_byte(folder_ / "set" / shard.file, shard.places[kImages].offset + 5);
+
+  const Damaged skipped = epoch_over_damage(dataset, OnDamage::kSkip);
+  EXPECT_EQ(skipped.ids.size(), 200U - 64);
+  EXPECT_EQ(skipped.stats.skipped, 64U);
+  ASSERT_EQ(skipped.told.size(), 1U);
+  EXPECT_THAT(skipped.told[0], testing::HasSubstr("Block 0 of /images"));
+
+  const Damaged substituted = epoch_over_damage(dataset, OnDamage::kSubstitute);
+  EXPECT_EQ(substituted.ids.size(), 200U);
+  EXPECT_EQ(std::set(substituted.ids.begin(), substituted.ids.end()).size(), 200U - 64);
+  EXPECT_EQ(substituted.stats.substituted, 64U);
+  EXPECT_EQ(substituted.ids, epoch_over_damage(dataset, OnDamage::kSubstitute).ids);
 }
 
 TEST_F(LoaderTest, a_shard_truncated_while_it_is_read_is_an_error_not_a_crash) {

@@ -31,6 +31,32 @@ TEST(Order, visits_every_sample_exactly_once_for_any_size) {
   }
 }
 
+TEST(Order, many_at_once_are_those_of_one_at_a_time) {
+  for (const std::uint64_t n : {1U, 5U, 64U, 1000U, 70001U}) {
+    const Order order(kDataset, 7, n);
+    for (const std::uint64_t count : {1U, 63U, 64U, 65U, 200U}) {
+      std::vector<std::uint64_t> found, expected;
+      for (std::uint64_t i = 0; i < count; ++i) {
+        found.push_back(i * 31 % n);
+        expected.push_back(order(5, i * 31 % n));
+      }
+      order.find(5, found);
+      EXPECT_EQ(found, expected) << n;
+    }
+  }
+}
+
+TEST(Permutation, has_an_inverse) {
+  for (const std::uint64_t n : {1U, 2U, 3U, 63U, 64U, 65U, 1000U, 65536U, 65537U}) {
+    const Permutation permutation(n);
+    for (std::uint64_t value = 0; value < n; value += 1 + n / 500) {
+      for (const std::uint64_t key : {0U, 99U}) {
+        ASSERT_EQ(permutation.inverse(key, permutation(key, value)), value) << n;
+      }
+    }
+  }
+}
+
 TEST(Order, reaches_2_to_the_40_samples) {
   const std::uint64_t n = (std::uint64_t{1} << 40U) - 7;
   const Order order(kDataset, 7, n);
