@@ -98,6 +98,7 @@ class NcclComm::Impl {
   void number(CallRecord& call, std::string_view label);
   /// For others who ask.
   void note(const CallRecord& call);
+  [[nodiscard]] bool only_recordings_hold_it();
   [[nodiscard]] Standing standing() const;
   enum class Who : std::uint8_t { kMain, kWatcher };
   /// Takes note of what has ended, and of what went wrong.
@@ -135,6 +136,7 @@ class NcclComm::Impl {
   bool started_ = false;
   CudaStream started_from_ = nullptr;
   bool recording_ = false;
+  std::atomic<std::size_t> recordings_{0};  ///< so far, that hold calls
   std::size_t recorded_calls_ = 0;
   CudaEvent recorded_ = nullptr;  ///< the end of the last call that was recorded
 
@@ -299,8 +301,12 @@ void NcclComm::Impl::record(ConstBuffer in, const CallOptions& options, const La
   follow(options.stream);
   const auto start = [&](NcclHandle comm) { return launch(*apis_.nccl, comm, stream_); };
   const milliseconds timeout = limit_of(options).timeout;
-  if (!link_.launch(start, "the call", timeout)) {
-    throw CommError(text("NCCL did not take a call to record within ", human(timeout), "."));
+  try {
+    if (!link_.launch(start, "the call", timeout)) {
+      throw DeviceError(text("NCCL did not take a call to record within ", human(timeout), "."));
+    }
+  } catch (const CommError& refused) {
+    throw DeviceError(text("NCCL does not let this call be recorded: ", refused.what()));
   }
   check_cuda(*apis_.cuda, apis_.cuda->event_record(recorded_, stream_), "cudaEventRecord");
   ++recorded_calls_;
@@ -317,6 +323,7 @@ std::size_t NcclComm::Impl::end_recording() {
   ATELIER_CHECK(recording_, "a recording ends after it has begun");
   recording_ = false;
   started_ = false;  // where the work was left before its end
+  if (recorded_calls_ > 0) ++recordings_;
   return recorded_calls_;
 }
 
@@ -481,10 +488,22 @@ void NcclComm::Impl::fail(Who who, const CallRecord& call, const Error& error) {
   // Before the abort, which makes it look as if the calls had come to their end.
   broken_since_ = Clock::now().time_since_epoch().count();
   broken_ = true;
-  if (!link_.abort(kAbort, [this] { answer(); })) {
+  if (!link_.abort(kAbort, [this] { answer(); }) && !only_recordings_hold_it()) {
     host_->abort(text(report, " ncclCommAbort did not come back either."),
                  static_cast<int>(ExitCode::kPeerLost));
   }
+}
+
+// NCCL's abort returns only when the recordings that hold its calls are gone. Their owner lets go
+// of them when it hears of this; the device is free by then, as what it was doing has ended.
+bool NcclComm::Impl::only_recordings_hold_it() {
+  if (recordings_ == 0) return false;
+  try {
+    static_cast<void>(in_flight_->retire());
+  } catch (const DeviceError&) {  // a device that has failed does nothing any more
+    return true;
+  }
+  return in_flight_->empty();
 }
 
 void NcclComm::Impl::fail_now(const CallRecord& call, const Error& error) {

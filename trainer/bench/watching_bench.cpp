@@ -12,7 +12,7 @@
 #include "trainer/bench/timing.h"
 #include "trainer/loop/monitor.h"
 #include "trainer/loop/replicas.h"
-#include "trainer/loop/together.h"
+#include "launch/comm/together.h"
 
 namespace atelier::bench {
 namespace {
@@ -79,7 +79,7 @@ double recorder_nanoseconds(comm::FlightRecorder& recorder) {
 
 std::string watching_bench(const WatchingBenchOptions& options, comm::Comm& comm, FileSystem& files,
                            Log& log) {
-  static_cast<void>(loop::on_rank_zero(comm, [&]() -> std::string {
+  static_cast<void>(comm::on_rank_zero(comm, [&]() -> std::string {
     if (files.exists(options.folder)) {
       throw OutputError(text("'", options.folder.string(), "' exists."),
                         "Name a folder that does not: a pretended run is written there.");

@@ -46,6 +46,27 @@ const Recorder& recorder_of(at::DeviceType type) {
   return found->second;
 }
 
+// LibTorch's errors become ours.
+template <typename Work>
+auto ours(std::string_view attempted, const Work& work) {
+  try {
+    return work();
+  } catch (const c10::Error& error) {
+    throw DeviceError(text("The device cannot ", attempted, ": ", error.what_without_backtrace()));
+  }
+}
+
+class Guarded final : public Recording {
+ public:
+  explicit Guarded(std::unique_ptr<Recording> recording) : recording_(std::move(recording)) {}
+  void replay() override {
+    ours("repeat what it has recorded", [this] { recording_->replay(); });
+  }
+
+ private:
+  std::unique_ptr<Recording> recording_;
+};
+
 }  // namespace
 
 void set_recorder(at::DeviceType type, Recorder recorder) {
@@ -54,11 +75,7 @@ void set_recorder(at::DeviceType type, Recorder recorder) {
 
 std::unique_ptr<Recording> record(at::Device device, const std::function<void()>& work) {
   const Recorder& recorder = recorder_of(device.type());
-  try {
-    return recorder(work);
-  } catch (const c10::Error& error) {
-    throw DeviceError(text("The device cannot record this work: ", error.what_without_backtrace()));
-  }
+  return std::make_unique<Guarded>(ours("record this work", [&] { return recorder(work); }));
 }
 
 }  // namespace atelier::device

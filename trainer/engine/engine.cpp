@@ -356,6 +356,7 @@ void Engine::record_terms(const objectives::Phase& phase,
 
 Finding Engine::search(const objectives::Phase& phase, const StepInput& input) {
   TrainedNet& trained = net(phase.net);
+  require_gradients(phase);
   trained.gradients().begin();
   std::vector<at::Tensor> images;
   std::vector<objectives::Losses> losses;

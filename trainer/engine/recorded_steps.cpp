@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "launch/base/error.h"
+#include "launch/comm/together.h"
 #include "trainer/parallel/tensor_buffer.h"
 
 namespace atelier::engine {
@@ -100,10 +101,10 @@ bool RecordedSteps::record(Kind& kind, const StepInput& input, const Work& work)
   } catch (const DeviceError& error) {
     refusal_ = error.what();
   }
-  double all_can = refusal_.empty() ? 1 : 0;
-  comm_->all_reduce({&all_can, 1, comm::DType::kFloat64}, comm::ReduceOp::kMin,
-                    {.label = "whether a step was recorded"});
-  if (all_can == 0 && refusal_.empty()) refusal_ = "Another rank cannot record a step.";
+  // All ranks go on in the same way, and know why.
+  for (const std::string& of_rank : comm::gather_texts(*comm_, refusal_)) {
+    if (refusal_.empty()) refusal_ = of_rank;
+  }
   return refusal_.empty();
 }
 

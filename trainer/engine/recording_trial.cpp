@@ -7,6 +7,7 @@
 
 #include "launch/base/error.h"
 #include "launch/base/text.h"
+#include "launch/comm/together.h"
 #include "trainer/engine/rehearsal.h"
 #include "trainer/engine/trials.h"
 
@@ -121,11 +122,10 @@ RecordingTrial try_recordings(Engine& engine, comm::Comm& comm, const StepInput&
     trial.refusal =
         disagreement(distances(asked, repeated, engine), distances(asked, again, engine));
   }
-  double all_agree = trial.refusal.empty() ? 1 : 0;
-  comm.all_reduce({&all_agree, 1, comm::DType::kFloat64}, comm::ReduceOp::kMin,
-                  {.label = "whether repeated steps are right"});
-  if (all_agree == 0 && trial.refusal.empty()) trial.refusal = "Another rank found them wrong.";
-  if (all_agree == 0) engine.record_steps(false);
+  for (const std::string& of_rank : comm::gather_texts(comm, trial.refusal)) {
+    if (trial.refusal.empty()) trial.refusal = of_rank;
+  }
+  if (!trial.refusal.empty()) engine.record_steps(false);
   return trial;
 }
 

@@ -8,7 +8,7 @@
 #include "data/image_codec.h"
 #include "launch/base/error.h"
 #include "launch/base/text.h"
-#include "trainer/loop/together.h"
+#include "launch/comm/together.h"
 
 namespace atelier::loop {
 namespace {

@@ -3,7 +3,7 @@
 #include "launch/base/clock.h"
 #include "launch/base/error.h"
 #include "launch/base/text.h"
-#include "trainer/loop/together.h"
+#include "launch/comm/together.h"
 
 namespace atelier::loop {
 namespace {

@@ -77,6 +77,10 @@ class FakeNccl::Communicator {
     return true;
   }
 
+  /// Of a recording that has one of its calls, as long as it lives.
+  [[nodiscard]] std::shared_ptr<void> hold() const { return held_; }
+  [[nodiscard]] bool is_held() const { return held_.use_count() > 1; }
+
   int state() {
     if (const int error = error_.load(); error != 0) return error;
     if (aborted_) return fail(kInvalidUsage, "used after it was aborted");
@@ -132,6 +136,7 @@ class FakeNccl::Communicator {
   }
 
  private:
+  std::shared_ptr<void> held_ = std::make_shared<int>();
   // A kernel that waits for its peers for ever, until the communicator is aborted.
   bool stand_still() {
     while (!aborted_ && !stopping_->load()) std::this_thread::sleep_for(kNap);
@@ -294,6 +299,8 @@ int FakeNccl::comm_destroy(comm::NcclHandle) { return 0; }
 int FakeNccl::comm_abort(comm::NcclHandle comm) {
   while (faults_.abort_hangs) std::this_thread::sleep_for(std::chrono::hours(1));
   static_cast<Communicator*>(comm)->abort();
+  // As NCCL's: recordings that hold its calls must be gone first.
+  while (static_cast<Communicator*>(comm)->is_held()) std::this_thread::sleep_for(kNap);
   return 0;
 }
 
@@ -309,7 +316,9 @@ int FakeNccl::enqueue(comm::NcclHandle handle, const Call& call, comm::CudaStrea
     return communicator->fail(kInvalidArgument, "not memory of the device");
   }
   if (Tape* const tape = Tape::recording()) {
-    tape->add([this, handle, call, stream] { run_now(handle, call, stream); });
+    tape->add([this, handle, call, stream, held = communicator->hold()] {
+      run_now(handle, call, stream);
+    });
     return 0;
   }
   return start(*communicator, call, stream);

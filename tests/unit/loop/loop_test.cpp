@@ -18,7 +18,7 @@
 #include "trainer/loop/run_folder.h"
 #include "trainer/loop/state.h"
 #include "trainer/loop/stop.h"
-#include "trainer/loop/together.h"
+#include "launch/comm/together.h"
 #include "trainer/objectives/registry.h"
 
 namespace atelier::loop {

@@ -9,13 +9,13 @@
 
 #include "launch/comm/comm.h"
 
-namespace atelier::loop {
+namespace atelier::comm {
 
 /// Runs `work` on rank 0 and gives its text to every rank; an Error thrown there is thrown on every
 /// rank, with its exit code. Collective: all ranks; may take minutes.
-[[nodiscard]] std::string on_rank_zero(comm::Comm& comm, const std::function<std::string()>& work);
+[[nodiscard]] std::string on_rank_zero(Comm& comm, const std::function<std::string()>& work);
 
 /// The texts of all ranks, in rank order, on every rank. Collective: all ranks.
-[[nodiscard]] std::vector<std::string> gather_texts(comm::Comm& comm, const std::string& text);
+[[nodiscard]] std::vector<std::string> gather_texts(Comm& comm, const std::string& text);
 
-}  // namespace atelier::loop
+}  // namespace atelier::comm
