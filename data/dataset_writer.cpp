@@ -110,12 +110,12 @@ class DatasetWriter {
     content_ = std::vector<Hasher>(manifest_.tables.size());
     std::uint64_t row_bytes = 0;
     for (const Table& table : manifest_.tables) row_bytes += table.row_bytes();
-    const std::uint64_t per_shard = std::max<std::uint64_t>(1, plan_.shard_bytes / row_bytes);
-    const std::uint64_t shards = (samples + per_shard - 1) / per_shard;
+    const std::uint64_t room = std::max<std::uint64_t>(1, plan_.shard_bytes / row_bytes);
     // Whole blocks in each, where a shard has room for one: then they are blocks of the split too.
     const std::uint64_t block = manifest_.tables[kImages].block_rows();
-    const std::uint64_t unit = per_shard < block ? 1 : block;
+    const std::uint64_t unit = room < block ? 1 : block;
     const std::uint64_t units = (samples + unit - 1) / unit;
+    const std::uint64_t shards = (units + room / unit - 1) / (room / unit);
     const auto begin = [&](std::uint64_t shard) {
       return std::min(samples, units * shard / shards * unit);
     };

@@ -97,7 +97,7 @@ struct Loader::Impl {
         order(order_of(dataset, reader.size(), reader.block_rows(), options)),
         plan(plan_of(order, options)),
         ring(options.depth + 1),
-        hinted((reader.size() + reader.block_rows() - 1) / reader.block_rows() + 1) {
+        hinted(reader.blocks()) {
     for (RingSlot& slot : ring) {
       const std::size_t most = slots_of(options.batch, options.shard).count;
       const std::size_t bytes = most * reader.shape().bytes();
@@ -169,7 +169,8 @@ struct Loader::Impl {
 
   // In block mode the samples to come lie in few blocks, each of which is asked for once.
   void hint(std::uint64_t number) {
-    if (order.mode() != OrderMode::kBlock) return;
+    if (order.mode() != OrderMode::kBlock || slots_of(options.batch, options.shard).count == 0)
+      return;
     const std::uint64_t bytes =
         slots_of(options.batch, options.shard).count * reader.shape().bytes();
     const std::uint64_t worth = kHintedBytes / std::max<std::uint64_t>(1, bytes);
@@ -179,7 +180,7 @@ struct Loader::Impl {
     for (; hinted_batches < until; ++hinted_batches) {
       plan.fill(hinted_batches, ahead);
       for (std::size_t i = 0; i < ahead.indices.size(); ++i) {
-        std::uint32_t& last = hinted[ahead.indices[i] / reader.block_rows()];
+        std::uint32_t& last = hinted[reader.block_of(ahead.indices[i])];
         const auto epoch = static_cast<std::uint32_t>(ahead.epochs[i] + 1);
         if (last == epoch) continue;
         last = epoch;

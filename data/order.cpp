@@ -1,6 +1,7 @@
 #include "data/order.h"
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "launch/base/error.h"
@@ -39,10 +40,7 @@ Order::Order(std::uint64_t dataset_hash, std::uint64_t seed, std::uint64_t n, st
   rows_ = std::min(blocks.rows, n);
   blocks_ = Permutation((n + rows_ - 1) / rows_);
   window_ = rows_ * std::min(blocks.window, blocks_.size());
-  // Whole windows, and the last ones of the shorter and the longer lanes.
-  const std::uint64_t shorter = n / lanes_;
-  const auto last = [&](std::uint64_t lane) { return (lane - 1) % window_ + 1; };
-  windows_ = {Permutation(window_), Permutation(last(shorter)), Permutation(last(shorter + 1))};
+  whole_window_ = Permutation(window_);
 }
 
 std::uint64_t Order::operator()(std::uint64_t epoch, std::uint64_t position) const {
@@ -60,37 +58,43 @@ void Order::find(std::uint64_t epoch, std::span<std::uint64_t> positions) const 
   find_in_blocks(epoch_key, positions);
 }
 
-Order::Lane Order::lane_at(std::uint64_t number) const {
+// Where lanes end and begin, a window may be cut short.
+Order::Window Order::window_of(std::uint64_t epoch_key, std::uint64_t position) const {
+  const std::uint64_t number = lane(position);
   const std::uint64_t shorter = size() / lanes_;
   const std::uint64_t longer_lanes = size() % lanes_;
-  return {number * shorter + std::min(number, longer_lanes),
-          shorter + (number < longer_lanes ? 1 : 0)};
+  const std::uint64_t lane_first = number * shorter + std::min(number, longer_lanes);
+  const std::uint64_t lane_size = shorter + (number < longer_lanes ? 1 : 0);
+  const std::uint64_t ahead = number * window_ / lanes_;  // of the first lane, in its windows
+  const std::uint64_t offset = position / lanes_;
+  const std::uint64_t which = (offset + ahead) / window_;
+  const std::uint64_t begin = which == 0 ? 0 : which * window_ - ahead;
+  const std::uint64_t end = std::min(lane_size, (which + 1) * window_ - ahead);
+  const std::array<std::uint64_t, 3> parts{kWindows, number, which};
+  return {.first = lane_first + begin,
+          .size = end - begin,
+          .key = mixed_key(epoch_key, parts),
+          .offset = offset - begin};
 }
 
 // From positions to places in the row of permuted blocks.
 void Order::shuffle_windows(std::uint64_t epoch_key, std::span<std::uint64_t> positions) const {
-  std::array<std::vector<std::uint64_t>, 3> keys, offsets;
-  std::array<std::vector<std::size_t>, 3> which;
+  std::vector<std::uint64_t> keys, offsets;
+  std::vector<std::size_t> which;
   for (std::size_t i = 0; i < positions.size(); ++i) {
-    const std::uint64_t number = lane(positions[i]);
-    const Lane lane = lane_at(number);
-    const std::uint64_t offset = positions[i] / lanes_;
-    const std::uint64_t first = offset - offset % window_;
-    const bool whole = lane.size - first >= window_;
-    const std::size_t kind = whole ? 0 : lane.size == size() / lanes_ ? 1 : 2;
-    const std::array<std::uint64_t, 3> parts{kWindows, number, first / window_};
-    keys[kind].push_back(mixed_key(epoch_key, parts));
-    offsets[kind].push_back(offset - first);
-    which[kind].push_back(i);
-    positions[i] = lane.first + first;
-  }
-  for (std::size_t kind = 0; kind < which.size(); ++kind) {
-    if (which[kind].empty()) continue;
-    windows_[kind].apply(keys[kind], offsets[kind]);
-    for (std::size_t i = 0; i < which[kind].size(); ++i) {
-      positions[which[kind][i]] += offsets[kind][i];
+    const Window window = window_of(epoch_key, positions[i]);
+    positions[i] = window.first;
+    if (window.size != window_) {
+      positions[i] += Permutation(window.size)(window.key, window.offset);
+      continue;
     }
+    keys.push_back(window.key);
+    offsets.push_back(window.offset);
+    which.push_back(i);
   }
+  if (which.empty()) return;
+  whole_window_.apply(keys, offsets);
+  for (std::size_t i = 0; i < which.size(); ++i) positions[which[i]] += offsets[i];
 }
 
 // From those to samples. All blocks are of one size but the last, wherever it lies in the row. The

@@ -4,7 +4,6 @@
 // immutable.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 
@@ -18,8 +17,9 @@ enum class OrderMode : std::uint8_t {
 };
 
 /// Of block mode. The blocks, permuted, make one long row, cut in as many lanes; a lane goes
-/// through its part in windows of some blocks, shuffled within; lanes take turns, sample by sample.
-/// So about lanes × window blocks are in use at once.
+/// through its part in windows of some blocks, shuffled within; lanes take turns, sample by sample,
+/// and change their windows one after the other. So about lanes × window blocks are in use at once,
+/// and new ones are needed at a steady rate.
 struct BlockOrder {
   std::uint64_t rows = 64;   ///< samples of a block
   std::uint64_t lanes = 64;  ///< more mix better
@@ -51,11 +51,14 @@ class Order {
   [[nodiscard]] std::uint64_t lanes() const { return lanes_; }
 
  private:
-  struct Lane {
-    std::uint64_t first;  ///< of the row of all samples
+  /// Of the row of all samples.
+  struct Window {
+    std::uint64_t first;
     std::uint64_t size;
+    std::uint64_t key;
+    std::uint64_t offset;  ///< of the position in it, before it is shuffled
   };
-  [[nodiscard]] Lane lane_at(std::uint64_t number) const;
+  [[nodiscard]] Window window_of(std::uint64_t epoch_key, std::uint64_t position) const;
   void shuffle_windows(std::uint64_t epoch_key, std::span<std::uint64_t> positions) const;
   void find_in_blocks(std::uint64_t epoch_key, std::span<std::uint64_t> places) const;
 
@@ -66,7 +69,7 @@ class Order {
   std::uint64_t rows_ = 1;    ///< of a block
   std::uint64_t window_ = 1;  ///< samples
   Permutation blocks_{1};
-  std::array<Permutation, 3> windows_{Permutation(1), Permutation(1), Permutation(1)};
+  Permutation whole_window_{1};
 };
 
 /// This rank's part of a job, as the loader sees it.

@@ -36,13 +36,22 @@ void Plan::fill(std::uint64_t number, PlannedBatch& batch) const {
   batch.slots = slots_of(count, shard_);
   batch.indices.resize(batch.slots.count);
   batch.epochs.resize(batch.slots.count);
-  std::vector<std::uint64_t> sorted;
-  if (order_.lanes() > 1) sorted = positions_by_lane(first, count);
-  for (std::uint64_t i = 0; i < batch.slots.count; ++i) {
-    const std::uint64_t slot = batch.slots.first + i;
-    const std::uint64_t position = sorted.empty() ? first + slot : sorted[slot];
-    batch.epochs[i] = position / order_.size();
-    batch.indices[i] = position % order_.size();
+  if (order_.lanes() > 1) {
+    const std::vector<std::uint64_t> sorted = positions_by_lane(first, count);
+    for (std::uint64_t i = 0; i < batch.slots.count; ++i) {
+      batch.epochs[i] = sorted[batch.slots.first + i] / order_.size();
+      batch.indices[i] = sorted[batch.slots.first + i] % order_.size();
+    }
+  } else {
+    std::uint64_t epoch = (first + batch.slots.first) / order_.size();
+    std::uint64_t position = (first + batch.slots.first) % order_.size();
+    for (std::uint64_t i = 0; i < batch.slots.count; ++i) {
+      batch.epochs[i] = epoch;
+      batch.indices[i] = position++;
+      if (position < order_.size()) continue;
+      position = 0;
+      ++epoch;
+    }
   }
   // Runs of one epoch; more than two where a batch is larger than the split, or slots are sorted.
   for (std::size_t begin = 0; begin < batch.indices.size();) {

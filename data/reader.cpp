@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include "data/guarded.h"
-#include "data/shard_check.h"
 #include "launch/base/clones.h"
 #include "launch/base/error.h"
 #include "launch/base/hash.h"
@@ -60,11 +59,12 @@ Reader::Reader(const Dataset& dataset, Split split, const ReaderOptions& options
       check_(options.check) {
   for (std::size_t i = 0; i < files_.count(); ++i) {
     auto state = std::make_unique<ShardState>();
-    state->first = size_;
+    state->first_block = blocks_;
     const std::uint64_t rows = files_.entry(i).num_samples;
     for (std::size_t table = 0; table < kChecked; ++table) {
-      state->good[table] = std::vector<std::atomic<bool>>(tables_[table].blocks(rows));
+      state->found[table] = std::vector<std::atomic<Found>>(tables_[table].blocks(rows));
     }
+    blocks_ += tables_[kImages].blocks(rows);
     firsts_.push_back(size_);
     shards_.push_back(std::move(state));
     size_ += rows;
@@ -96,42 +96,62 @@ std::uint64_t Reader::hash_of(std::size_t shard, std::uint64_t offset, std::uint
   return hash;
 }
 
+std::uint64_t Reader::block_of(std::uint64_t index) const {
+  const Place place = place_of(index);
+  return shards_[place.shard]->first_block + place.row / block_rows();
+}
+
+std::optional<std::string> Reader::compare(std::size_t shard, std::size_t table,
+                                           const BlockPlace& block, std::uint64_t hash) {
+  const ShardEntry& entry = files_.entry(shard);
+  std::uint64_t expected = 0;
+  files_.read(shard, entry.places[table].hash_offset + block.index * sizeof(expected),
+              std::as_writable_bytes(std::span(&expected, 1)));
+  if (hash == expected) return std::nullopt;
+  std::vector<std::uint64_t> ids(entry.num_samples);
+  files_.read(shard, entry.places[kIds].offset, std::as_writable_bytes(std::span(ids)));
+  return damage_text(files_.path(shard), tables_[table], block, ids, {expected, hash});
+}
+
 std::optional<std::string> Reader::find_damage(std::size_t table, Place place) {
   const ShardEntry& entry = files_.entry(place.shard);
-  const std::uint64_t rows = entry.num_samples;
-  const TablePlace& where = entry.places[table];
-  const BlockPlace block =
-      block_at(tables_[table], where, rows, place.row / tables_[table].block_rows());
-  std::uint64_t expected = 0;
-  files_.read(place.shard, where.hash_offset + block.index * sizeof(expected),
-              std::as_writable_bytes(std::span(&expected, 1)));
-  const std::uint64_t found = hash_of(place.shard, block.offset, block.bytes);
-  if (found == expected) {
-    const bool counts = table < kChecked;
-    if (counts && !shards_[place.shard]->good[table][block.index].exchange(true) &&
-        table == kImages) {
-      ++blocks_verified_;
-    }
-    return std::nullopt;
+  const BlockPlace block = block_at(tables_[table], entry.places[table], entry.num_samples,
+                                    place.row / tables_[table].block_rows());
+  auto damage = compare(place.shard, table, block, hash_of(place.shard, block.offset, block.bytes));
+  std::atomic<Found>& found = shards_[place.shard]->found[table][block.index];
+  if (damage) {
+    found = Found::kDamaged;
+  } else if (found.exchange(Found::kGood) != Found::kGood && table == kImages) {
+    ++blocks_verified_;
   }
-  std::vector<std::uint64_t> ids(rows);
-  files_.read(place.shard, entry.places[kIds].offset, std::as_writable_bytes(std::span(ids)));
-  return damage_text(files_.path(place.shard), tables_[table], block, ids, {expected, found});
+  return damage;
 }
 
 void Reader::require_good(std::size_t table, Place place) {
   if (check_ == Check::kOff) return;
   const std::uint64_t block = place.row / tables_[table].block_rows();
-  const bool known = shards_[place.shard]->good[table][block].load(std::memory_order_relaxed);
-  if (known && check_ == Check::kOnce) return;
+  const Found found = shards_[place.shard]->found[table][block].load(std::memory_order_relaxed);
+  if (found == Found::kGood && check_ == Check::kOnce) return;
   if (const auto damage = find_damage(table, place)) throw DataError(*damage, kRestore);
 }
 
 std::optional<std::string> Reader::damage_of(std::uint64_t index) {
+  if (check_ == Check::kOff) return std::nullopt;
   const Place place = place_of(index);
-  const std::uint64_t block = place.row / block_rows();
-  if (check_ == Check::kOff || shards_[place.shard]->good[kImages][block].load()) return {};
-  return find_damage(kImages, place);
+  const std::uint64_t number = block_of(index);
+  if (check_ == Check::kOnce) {
+    const std::uint64_t block = place.row / block_rows();
+    const Found found = shards_[place.shard]->found[kImages][block].load();
+    if (found == Found::kGood) return std::nullopt;
+    const std::scoped_lock lock(mutex_);
+    if (const auto known = damage_.find(number); known != damage_.end()) return known->second;
+  }
+  auto damage = find_damage(kImages, place);
+  if (damage) {
+    const std::scoped_lock lock(mutex_);
+    damage_.insert_or_assign(number, *damage);
+  }
+  return damage;
 }
 
 std::uint64_t Reader::good_from(std::uint64_t index) {
@@ -163,6 +183,7 @@ void Reader::copy_mapped(std::size_t table, std::span<const std::uint64_t> indic
     const Place place = place_of(indices[i]);
     require_good(table, place);
     gather.from[i] = files_.mapped(place.shard) + offset_of(table, place);
+    __builtin_prefetch(gather.from[i]);  // all are waited for together, not each in its turn
     shards[i] = place.shard;
   }
   if (!without_bus_error(gather)) files_.throw_lost(std::span(shards).first(indices.size()));
@@ -229,13 +250,17 @@ std::vector<std::byte> Reader::table(const std::string& name) {
   std::span<std::byte> rest(out);
   for (std::size_t shard = 0; shard < files_.count(); ++shard) {
     const ShardEntry& entry = files_.entry(shard);
-    const std::uint64_t bytes = entry.num_samples * found->row_bytes();
-    files_.read(shard, entry.places[table].offset, rest.first(bytes));
-    const std::uint64_t rows = found->block_rows();
-    for (std::uint64_t row = 0; row < entry.num_samples; row += rows) {
-      if (const auto damage = find_damage(table, {shard, row})) throw DataError(*damage, kRestore);
+    const TablePlace& place = entry.places[table];
+    const auto rows = rest.first(entry.num_samples * found->row_bytes());
+    files_.read(shard, place.offset, rows);
+    for (std::uint64_t i = 0; i < found->blocks(entry.num_samples); ++i) {
+      const BlockPlace block = block_at(*found, place, entry.num_samples, i);
+      const auto bytes = rows.subspan(block.offset - place.offset, block.bytes);
+      if (const auto damage = compare(shard, table, block, xxh3_64(bytes))) {
+        throw DataError(*damage, kRestore);
+      }
     }
-    rest = rest.subspan(bytes);
+    rest = rest.subspan(rows.size());
   }
   return out;
 }

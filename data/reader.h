@@ -1,12 +1,14 @@
 // Random access to the samples of one split by index, as bytes of the shards: a block is checked
-// against its hash when first touched. Nothing here grows with the dataset but two bits a block.
+// against its hash when first touched. Nothing here grows with the dataset but a byte a block.
 // Thread safety: all calls.
 #pragma once
 
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,6 +16,7 @@
 
 #include "data/dataset.h"
 #include "data/layout.h"
+#include "data/shard_check.h"
 #include "data/shard_files.h"
 
 namespace atelier::data {
@@ -48,8 +51,8 @@ class Reader {
   /// Rows of any other table, e.g. "factors". Checked against its hashes on each call.
   /// Shapes: out [size(), row_bytes]. Throws: DataError when there is no such table.
   [[nodiscard]] std::vector<std::byte> table(const std::string& name);
-  /// What is wrong with the block that holds the image at `index`; empty where nothing is. Throws:
-  /// IoError.
+  /// What is wrong with the block that holds the image at `index`; empty where nothing is, or
+  /// nobody checks. Throws: IoError.
   [[nodiscard]] std::optional<std::string> damage_of(std::uint64_t index);
   /// The first sample from `index` on, round the split, whose block is good. Throws: DataError when
   /// there is none; IoError.
@@ -59,6 +62,9 @@ class Reader {
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
   [[nodiscard]] const ImageShape& shape() const { return shape_; }
+  /// Blocks of images of all shards, and the one that the image at `index` lies in.
+  [[nodiscard]] std::uint64_t blocks() const { return blocks_; }
+  [[nodiscard]] std::uint64_t block_of(std::uint64_t index) const;
   [[nodiscard]] std::uint64_t block_rows() const { return tables_[kImages].block_rows(); }
   [[nodiscard]] bool maps() const { return files_.maps(); }
 
@@ -73,16 +79,19 @@ class Reader {
     std::size_t shard;
     std::uint64_t row;
   };
+  enum class Found : std::uint8_t { kNothing, kGood, kDamaged };
   struct ShardState {
-    std::uint64_t first = 0;  ///< index of its first sample within the split
-    /// By table, then block: whether it was found to be as it should.
-    std::array<std::vector<std::atomic<bool>>, kChecked> good;
+    std::uint64_t first_block = 0;                                ///< of images, within the split
+    std::array<std::vector<std::atomic<Found>>, kChecked> found;  ///< by table, then block
   };
   [[nodiscard]] Place place_of(std::uint64_t index) const;
   [[nodiscard]] std::uint64_t offset_of(std::size_t table, Place place) const;
   /// Throws: DataError when the block of `place` is damaged.
   void require_good(std::size_t table, Place place);
   [[nodiscard]] std::optional<std::string> find_damage(std::size_t table, Place place);
+  /// What to say of a block whose hash is not the one that is written; empty where it is.
+  [[nodiscard]] std::optional<std::string> compare(std::size_t shard, std::size_t table,
+                                                   const BlockPlace& block, std::uint64_t hash);
   [[nodiscard]] std::uint64_t hash_of(std::size_t shard, std::uint64_t offset, std::uint64_t bytes);
   /// Rows of one of the checked tables, one after the other.
   void copy_rows(std::size_t table, std::span<const std::uint64_t> indices, std::byte* out);
@@ -93,9 +102,12 @@ class Reader {
   std::uint64_t classes_;
   ShardFiles files_;
   Check check_;
-  std::vector<std::uint64_t> firsts_;  ///< by shard, as in its state: searched often
+  std::vector<std::uint64_t> firsts_;  ///< by shard: index of its first sample within the split
   std::vector<std::unique_ptr<ShardState>> shards_;
   std::uint64_t size_ = 0;
+  std::uint64_t blocks_ = 0;
+  std::mutex mutex_;
+  std::map<std::uint64_t, std::string> damage_;  ///< by block of images; guarded by it
   std::atomic<std::uint64_t> bytes_read_{0};
   std::atomic<std::uint64_t> blocks_verified_{0};
 };

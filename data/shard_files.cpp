@@ -58,7 +58,6 @@ ShardFiles::ShardFiles(const Dataset& dataset, Split split, Access access)
     shards_.push_back(std::move(one));
     bytes += entry.bytes;
   }
-  compared_.resize(shards_.size());
   if (!shards_.empty()) layout_ = layout_of(dataset.manifest(), shards_.front()->entry);
   if (access == Access::kAuto) maps_ = bytes <= memory_bytes() / 2 && !is_remote(folder_);
 }
@@ -72,18 +71,23 @@ ShardFiles::~ShardFiles() {
   }
 }
 
-// Whether HDF5 finds the tables where the manifest says they are. Requires: mutex_ is held.
-void ShardFiles::compare(std::size_t shard) {
-  if (compared_[shard]) return;
-  ShardLayout expected = layout_;
-  expected.shard_index = entry(shard).shard_index;
-  expected.num_samples = entry(shard).num_samples;
-  if (inspect_shard(path(shard), expected) != entry(shard).places) {
-    throw DataError(text("The shard '", path(shard).string(),
-                         "' keeps its tables at other offsets than the manifest says."),
-                    "Restore it from a copy, or make or import the dataset again.");
+// The first time HDF5 must find the tables where the manifest says they are.
+RawFile ShardFiles::open_anew(std::size_t shard) {
+  One& one = *shards_[shard];
+  if (!one.compared.load()) {
+    ShardLayout expected = layout_;
+    expected.shard_index = one.entry.shard_index;
+    expected.num_samples = one.entry.num_samples;
+    if (inspect_shard(path(shard), expected) != one.entry.places) {
+      throw DataError(text("The shard '", path(shard).string(),
+                           "' keeps its tables at other offsets than the manifest says."),
+                      "Restore it from a copy, or make or import the dataset again.");
+    }
+    one.compared = true;
   }
-  compared_[shard] = true;
+  RawFile file(path(shard), RawFile::Mode::kRead);
+  file.require_size(one.entry.bytes);
+  return file;
 }
 
 const std::byte* ShardFiles::mapped(std::size_t shard) {
@@ -91,9 +95,7 @@ const std::byte* ShardFiles::mapped(std::size_t shard) {
   if (const std::byte* const bytes = one.bytes.load(std::memory_order_acquire)) return bytes;
   const std::scoped_lock lock(mutex_);
   if (const std::byte* const bytes = one.bytes.load()) return bytes;
-  compare(shard);
-  const RawFile file(path(shard), RawFile::Mode::kRead);
-  file.require_size(one.entry.bytes);
+  const RawFile file = open_anew(shard);
   void* const bytes = ::mmap(nullptr, one.entry.bytes, PROT_READ, MAP_SHARED, file.handle(), 0);
   if (bytes == MAP_FAILED) {
     throw IoError(text("Cannot map '", path(shard).string(), "' (", human_bytes(one.entry.bytes),
@@ -104,15 +106,21 @@ const std::byte* ShardFiles::mapped(std::size_t shard) {
   return static_cast<const std::byte*>(bytes);
 }
 
+// Others go on with the files that are open while this one is opened.
 std::shared_ptr<RawFile> ShardFiles::open(std::size_t shard) {
-  const std::scoped_lock lock(mutex_);
-  if (const auto found = open_.find(shard); found != open_.end()) {
+  const auto find = [&]() -> std::shared_ptr<RawFile> {
+    const auto found = open_.find(shard);
+    if (found == open_.end()) return nullptr;
     turns_.splice(turns_.end(), turns_, found->second.turn);
     return found->second.file;
+  };
+  {
+    const std::scoped_lock lock(mutex_);
+    if (auto file = find()) return file;
   }
-  compare(shard);
-  auto file = std::make_shared<RawFile>(path(shard), RawFile::Mode::kRead);
-  file->require_size(entry(shard).bytes);
+  auto file = std::make_shared<RawFile>(open_anew(shard));
+  const std::scoped_lock lock(mutex_);
+  if (auto of_another = find()) return of_another;
   if (open_.size() >= kMostOpen) {
     open_.erase(turns_.front());
     turns_.pop_front();
@@ -130,8 +138,8 @@ void ShardFiles::read(std::size_t shard, std::uint64_t offset, std::span<std::by
 
 void ShardFiles::will_need(std::size_t shard, std::uint64_t offset, std::uint64_t bytes) {
   if (!maps_) return open(shard)->will_need(offset, bytes);
-  constexpr std::uint64_t kPage = 4096;
-  const std::uint64_t first = offset / kPage * kPage;
+  static const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::uint64_t first = offset / page * page;
   ::madvise(
       const_cast<std::byte*>(mapped(shard)) +  // NOLINT(cppcoreguidelines-pro-type-const-cast)
           first,

@@ -28,7 +28,7 @@ enum class Access : std::uint8_t {
 
 class ShardFiles {
  public:
-  static constexpr std::size_t kMostOpen = 64;  ///< files, where they are not mapped
+  static constexpr std::size_t kMostOpen = 256;  ///< files, where they are not mapped
 
   /// Lifetime: keeps nothing of `dataset`.
   ShardFiles(const Dataset& dataset, Split split, Access access);
@@ -56,13 +56,14 @@ class ShardFiles {
   struct One {
     ShardEntry entry;
     std::atomic<const std::byte*> bytes{nullptr};
+    std::atomic<bool> compared{false};
   };
   struct Open {
     std::shared_ptr<RawFile> file;
     std::list<std::size_t>::iterator turn;
   };
   [[nodiscard]] std::shared_ptr<RawFile> open(std::size_t shard);
-  void compare(std::size_t shard);
+  [[nodiscard]] RawFile open_anew(std::size_t shard);
 
   Path folder_;
   ShardLayout
@@ -72,7 +73,6 @@ class ShardFiles {
   std::mutex mutex_;
   std::list<std::size_t> turns_;  ///< of the open files, the least recently used first
   std::unordered_map<std::size_t, Open> open_;
-  std::vector<bool> compared_;
 };
 
 }  // namespace atelier::data

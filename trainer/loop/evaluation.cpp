@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "data/reader.h"
 #include "launch/base/error.h"
@@ -35,7 +36,7 @@ at::Tensor in_passes(std::int64_t count, Pass pass) {
 }  // namespace
 
 at::Tensor read_spread(const data::Dataset& dataset, data::Split split, std::int64_t count,
-                       int rank, int world, data::OnDamage on_damage) {
+                       int rank, int world, const RealImages& real) {
   const auto total = static_cast<std::int64_t>(dataset.size(split));
   const at::Tensor positions = quality::spread_positions(total, count);
   const auto rows = quality::rows_of_rank(positions.numel(), rank, world);
@@ -44,9 +45,15 @@ at::Tensor read_spread(const data::Dataset& dataset, data::Split split, std::int
   const data::ImageShape& shape = dataset.shape();
   at::Tensor images =
       torch::empty({rows.size(), shape.height, shape.width, shape.channels}, torch::kByte);
-  data::Reader reader(dataset, split);
-  if (on_damage != data::OnDamage::kFail) {
-    for (std::uint64_t& index : indices) index = reader.good_from(index);
+  data::Reader reader(dataset, split, data::loader_options(real.loading).reading);
+  if (real.loading.on_damage != data::OnDamage::kFail) {
+    std::set<std::string> told;
+    for (std::uint64_t& index : indices) {
+      const auto damage = reader.damage_of(index);
+      if (!damage) continue;
+      if (told.insert(*damage).second && real.tell) real.tell(*damage);
+      index = reader.good_from(index);
+    }
   }
   reader.read(indices, {images.data_ptr<std::uint8_t>(), images.nbytes()});
   return images;
@@ -57,11 +64,10 @@ Evaluation::Evaluation(engine::Engine& engine, comm::Comm& comm, const data::Dat
     : engine_(&engine),
       comm_(&comm),
       options_(options),
-      held_out_(
-          read_spread(dataset, data::Split::kValid, options.samples, 0, 1, options.on_damage)) {
+      held_out_(read_spread(dataset, data::Split::kValid, options.samples, 0, 1, options.real)) {
   const at::Tensor train =
       read_spread(dataset, data::Split::kTrain, quality::RealReference::kTrainImages, comm.rank(),
-                  comm.world(), options.on_damage);
+                  comm.world(), options.real);
   reference_.emplace(train, held_out_, comm);
 }
 

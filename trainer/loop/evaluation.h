@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -11,7 +12,7 @@
 
 #include <torch/torch.h>
 
-#include "data/loader.h"
+#include "data/config.h"
 #include "launch/comm/comm.h"
 #include "monitoring/metrics.h"
 #include "trainer/engine/engine.h"
@@ -27,11 +28,17 @@ struct IndicatorValue {
   std::optional<double> held_out;  ///< the same statistic of held-out real images
 };
 
+/// How real images are read, and who is told of damage that is got over.
+struct RealImages {
+  data::LoadingConfig loading = {};
+  std::function<void(const std::string&)> tell = {};
+};
+
 struct EvaluationOptions {
   std::uint64_t seed = 0;
   std::int64_t samples = 1000;
   networks::Geometry geometry;
-  data::OnDamage on_damage = data::OnDamage::kFail;  ///< else another image takes the place
+  RealImages real = {};
 };
 
 /// Nets compute where they live, statistics and pictures are made on the host.
@@ -71,7 +78,7 @@ class Evaluation {
 /// Shapes: → [n, H, W, C] uint8. Throws: DataError, IoError.
 [[nodiscard]] at::Tensor read_spread(const data::Dataset& dataset, data::Split split,
                                      std::int64_t count, int rank, int world,
-                                     data::OnDamage on_damage = data::OnDamage::kFail);
+                                     const RealImages& real = {});
 
 /// By metric name, as in stats.jsonl.
 [[nodiscard]] std::map<std::string, double> named_values(const std::vector<IndicatorValue>& values);

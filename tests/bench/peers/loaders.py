@@ -97,7 +97,7 @@ def webdataset_tars(images, folder):
 
     def batches(workers):
         data = webdataset.WebDataset(tars, shardshuffle=len(tars), nodesplitter=webdataset.split_by_node).shuffle(1000).map(decode)
-        return endless(lambda: DataLoader(data.batched(BATCH, partial=False), batch_size=None, num_workers=min(workers, len(tars))))
+        return endless(lambda: DataLoader(data.batched(BATCH, collation_fn=torch.stack, partial=False), batch_size=None, num_workers=min(workers, len(tars))))
     return batches, WORKERS
 
 
