@@ -8,11 +8,11 @@
 #include "launch/base/error.h"
 #include "launch/base/text.h"
 #include "launch/comm/flight_recorder.h"
+#include "launch/comm/together.h"
 #include "trainer/bench/model_in_training.h"
 #include "trainer/bench/timing.h"
 #include "trainer/loop/monitor.h"
 #include "trainer/loop/replicas.h"
-#include "launch/comm/together.h"
 
 namespace atelier::bench {
 namespace {

@@ -9,8 +9,8 @@
 #include "launch/base/text.h"
 #include "launch/comm/call.h"
 #include "launch/comm/handshake.h"
-#include "trainer/loop/feed.h"
 #include "launch/comm/together.h"
+#include "trainer/loop/feed.h"
 
 namespace atelier::loop {
 void require_trainable(const RunConfig& config, const data::Dataset& dataset, int world) {

@@ -16,6 +16,7 @@
 #include "launch/base/text.h"
 #include "launch/comm/flight_recorder.h"
 #include "launch/comm/self_test.h"
+#include "launch/comm/together.h"
 #include "launch/comm/watchdog.h"
 #include "trainer/device/device.h"
 #include "trainer/engine/engine.h"
@@ -30,7 +31,6 @@
 #include "trainer/loop/replicas.h"
 #include "trainer/loop/saver.h"
 #include "trainer/loop/state.h"
-#include "launch/comm/together.h"
 #include "trainer/objectives/registry.h"
 
 namespace atelier::loop {

@@ -10,6 +10,7 @@
 #include "launch/base/error.h"
 #include "launch/comm/flight_recorder.h"
 #include "launch/comm/thread_comm.h"
+#include "launch/comm/together.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/temporary_folder.h"
 #include "trainer/loop/checks.h"
@@ -18,7 +19,6 @@
 #include "trainer/loop/run_folder.h"
 #include "trainer/loop/state.h"
 #include "trainer/loop/stop.h"
-#include "launch/comm/together.h"
 #include "trainer/objectives/registry.h"
 
 namespace atelier::loop {
