@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <ctime>
+#include <deque>
 #include <exception>
 #include <mutex>
 #include <new>
@@ -159,33 +160,37 @@ struct Loader::Impl {
   void plan_one(std::uint64_t number) {
     RingSlot& slot = slot_of(number);
     slot.step = options.first_step + number;
-    plan.fill(number, slot.plan);
-    hint(number);
+    look_ahead(number);
+    slot.plan = std::move(ahead.front());
+    ahead.pop_front();
     slot.labels.resize(slot.plan.indices.size());
     slot.ids.resize(slot.plan.indices.size());
     reader.labels(slot.plan.indices, slot.labels);
     reader.ids(slot.plan.indices, slot.ids);
   }
 
-  // In block mode the samples to come lie in few blocks, each of which is asked for once.
-  void hint(std::uint64_t number) {
-    if (order.mode() != OrderMode::kBlock || slots_of(options.batch, options.shard).count == 0)
-      return;
-    const std::uint64_t bytes =
-        slots_of(options.batch, options.shard).count * reader.shape().bytes();
-    const std::uint64_t worth = kHintedBytes / std::max<std::uint64_t>(1, bytes);
-    const std::uint64_t of_epoch = order.size() / options.batch;
-    const std::uint64_t until = std::min(plan.batches(), number + 2 + std::min(worth, of_epoch));
-    PlannedBatch ahead;
-    for (; hinted_batches < until; ++hinted_batches) {
-      plan.fill(hinted_batches, ahead);
-      for (std::size_t i = 0; i < ahead.indices.size(); ++i) {
-        std::uint32_t& last = hinted[reader.block_of(ahead.indices[i])];
-        const auto epoch = static_cast<std::uint32_t>(ahead.epochs[i] + 1);
-        if (last == epoch) continue;
-        last = epoch;
-        reader.will_need(ahead.indices[i]);
-      }
+  // Plans the batch and, in block mode, those behind it that the system shall read meanwhile.
+  void look_ahead(std::uint64_t number) {
+    std::uint64_t until = number + 1;
+    const std::uint64_t local = slots_of(options.batch, options.shard).count;
+    if (order.mode() == OrderMode::kBlock && local > 0) {
+      const std::uint64_t worth = kHintedBytes / (local * reader.shape().bytes());
+      until += 1 + std::min(worth, order.size() / options.batch);
+    }
+    for (; looked_at < std::min(plan.batches(), until); ++looked_at) {
+      plan.fill(looked_at, ahead.emplace_back());
+      if (order.mode() == OrderMode::kBlock) hint(ahead.back());
+    }
+  }
+
+  // The samples lie in few blocks, each of which is asked for once.
+  void hint(const PlannedBatch& batch) {
+    for (std::size_t i = 0; i < batch.indices.size(); ++i) {
+      std::uint32_t& last = hinted[reader.block_of(batch.indices[i])];
+      const auto epoch = static_cast<std::uint32_t>(batch.epochs[i] + 1);
+      if (last == epoch) continue;
+      last = epoch;
+      reader.will_need(batch.indices[i]);
     }
   }
 
@@ -289,7 +294,8 @@ struct Loader::Impl {
   const Plan plan;
   std::vector<RingSlot> ring;
   std::vector<std::uint32_t> hinted;  // by block: one more than the epoch it was last asked for in
-  std::uint64_t hinted_batches = 0;
+  std::deque<PlannedBatch> ahead;     // planned, from the next one on
+  std::uint64_t looked_at = 0;        // batches
   mutable std::mutex mutex;
   std::condition_variable_any changed;
   std::uint64_t planned = 0;  // batches; this and all below but the threads guarded by mutex
