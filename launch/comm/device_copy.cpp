@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "launch/base/text.h"
-#include "launch/comm/nccl_checks.h"
 
 namespace atelier::comm {
 namespace {
@@ -16,11 +15,12 @@ std::byte* place(void* memory, std::size_t offset) {
 
 }  // namespace
 
-DeviceCopy::DeviceCopy(std::shared_ptr<CudaApi> cuda) : cuda_(std::move(cuda)) {
-  check_cuda(*cuda_, cuda_->stream_create(stream_), "cudaStreamCreateWithPriority");
-  check_cuda(*cuda_, cuda_->event_create(done_), "cudaEventCreateWithFlags");
-  check_cuda(*cuda_, cuda_->host_alloc(piece_, kPieceBytes),
-             text("cudaHostAlloc of ", human_bytes(kPieceBytes)));
+DeviceCopy::DeviceCopy(std::shared_ptr<CudaApi> cuda, Check check)
+    : cuda_(std::move(cuda)), check_(std::move(check)) {
+  check_(cuda_->stream_create(stream_), "cudaStreamCreateWithPriority");
+  check_(cuda_->event_create(done_), "cudaEventCreateWithFlags");
+  check_(cuda_->host_alloc(piece_, kPieceBytes),
+         text("cudaHostAlloc of ", human_bytes(kPieceBytes)));
 }
 
 void DeviceCopy::copy(Side from, Side to, std::size_t bytes, const Wait& wait) {
@@ -44,16 +44,16 @@ void DeviceCopy::copy(Side from, Side to, std::size_t bytes, const Wait& wait) {
 }
 
 void DeviceCopy::move(void* to, const void* from, std::size_t bytes, const Wait& wait) {
-  check_cuda(*cuda_, cuda_->memcpy_async(to, from, bytes, stream_),
-             text("cudaMemcpyAsync of ", human_bytes(bytes)));
-  check_cuda(*cuda_, cuda_->event_record(done_, stream_), "cudaEventRecord");
+  check_(cuda_->memcpy_async(to, from, bytes, stream_),
+         text("cudaMemcpyAsync of ", human_bytes(bytes)));
+  check_(cuda_->event_record(done_, stream_), "cudaEventRecord");
   wait(done_);
 }
 
 void DeviceCopy::close() {
-  check_cuda(*cuda_, cuda_->event_destroy(done_), "cudaEventDestroy");
-  check_cuda(*cuda_, cuda_->stream_destroy(stream_), "cudaStreamDestroy");
-  check_cuda(*cuda_, cuda_->host_free(piece_), "cudaFreeHost");
+  check_(cuda_->event_destroy(done_), "cudaEventDestroy");
+  check_(cuda_->stream_destroy(stream_), "cudaStreamDestroy");
+  check_(cuda_->host_free(piece_), "cudaFreeHost");
 }
 
 }  // namespace atelier::comm

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string_view>
 
 #include "launch/comm/nccl.h"
 
@@ -14,9 +15,11 @@ namespace atelier::comm {
 
 class DeviceCopy {
  public:
+  /// Throws unless `code` is success; told what was called.
+  using Check = std::function<void(int code, std::string_view what)>;
   /// Takes kPieceBytes of page-locked memory, which may wait for the device: best made while
-  /// nothing runs there. Throws: DeviceError.
-  explicit DeviceCopy(std::shared_ptr<CudaApi> cuda);
+  /// nothing runs there. Throws: what `check` throws.
+  DeviceCopy(std::shared_ptr<CudaApi> cuda, Check check);
   ~DeviceCopy() = default;  ///< local; what close() has not freed goes with the process
   DeviceCopy(const DeviceCopy&) = delete;
   DeviceCopy& operator=(const DeviceCopy&) = delete;
@@ -29,17 +32,18 @@ class DeviceCopy {
   };
   /// Returns once the event has passed, or throws.
   using Wait = std::function<void(CudaEvent)>;
-  /// Copies `bytes` from one side, which it only reads, to the other. Throws: DeviceError; what
-  /// `wait` throws.
+  /// Copies `bytes` from one side, which it only reads, to the other. Throws: what `check` and
+  /// `wait` throw.
   void copy(Side from, Side to, std::size_t bytes, const Wait& wait);
 
-  /// Requires: no copy is under way. Throws: DeviceError.
+  /// Requires: no copy is under way. Throws: what `check` throws.
   void close();
 
  private:
   void move(void* to, const void* from, std::size_t bytes, const Wait& wait);
 
   std::shared_ptr<CudaApi> cuda_;
+  Check check_;
   CudaStream stream_ = nullptr;
   CudaEvent done_ = nullptr;  ///< of the last piece, also when nobody waited for its end
   void* piece_ = nullptr;     ///< page-locked

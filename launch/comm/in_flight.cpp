@@ -11,13 +11,6 @@ constexpr std::chrono::seconds kStoodStill{1};
 
 }  // namespace
 
-InFlight::~InFlight() {
-  for (const Call& call : calls_) {
-    if (call.done != nullptr) spare_.push_back(call.done);
-  }
-  for (CudaEvent const event : spare_) static_cast<void>(cuda_->event_destroy(event));
-}
-
 void InFlight::expect(const CallRecord& call, std::chrono::milliseconds timeout) {
   const std::scoped_lock lock(mutex_);
   if (calls_.empty()) since_ = Clock::now();
@@ -50,14 +43,16 @@ void InFlight::add(const CallRecord& call, CudaStream stream, std::chrono::milli
   newest_ = event;
 }
 
-void InFlight::make_wait(CudaStream stream) {
-  CudaEvent newest = nullptr;
-  {
-    const std::scoped_lock lock(mutex_);
-    newest = newest_;
+CudaEvent InFlight::newest() const {
+  const std::scoped_lock lock(mutex_);
+  return newest_;
+}
+
+void InFlight::close() {
+  const std::scoped_lock lock(mutex_);
+  for (CudaEvent const event : std::exchange(spare_, {})) {
+    check_cuda(*cuda_, cuda_->event_destroy(event), "cudaEventDestroy");
   }
-  if (newest == nullptr) return;
-  check_cuda(*cuda_, cuda_->stream_wait_event(stream, newest), "cudaStreamWaitEvent");
 }
 
 std::vector<std::uint64_t> InFlight::retire() {

@@ -19,9 +19,8 @@ namespace atelier::comm {
 class InFlight {
  public:
   using Clock = std::chrono::steady_clock;
-  /// Lifetime: the owner destroys the stream only after this.
   explicit InFlight(std::shared_ptr<CudaApi> cuda) : cuda_(std::move(cuda)) {}
-  ~InFlight();
+  ~InFlight() = default;  ///< what close() has not freed goes with the process
   InFlight(const InFlight&) = delete;
   InFlight& operator=(const InFlight&) = delete;
 
@@ -31,8 +30,10 @@ class InFlight {
   void not_enqueued();
   /// `call` was just enqueued on `stream`. Throws: DeviceError.
   void add(const CallRecord& call, CudaStream stream, std::chrono::milliseconds timeout);
-  /// `stream` goes on only after what was added last. Throws: DeviceError.
-  void make_wait(CudaStream stream);
+  /// For a stream that is to go on only after what was added last; null before the first.
+  [[nodiscard]] CudaEvent newest() const;
+  /// Requires: no call is in flight. Throws: DeviceError.
+  void close();
 
   /// Numbers of the calls that have ended since the last look. Throws: DeviceError when the device
   /// has failed.

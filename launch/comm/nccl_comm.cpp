@@ -103,6 +103,13 @@ class NcclComm::Impl {
   enum class Who : std::uint8_t { kMain, kWatcher };
   /// Takes note of what has ended, and of what went wrong.
   void look(Who who);
+  [[nodiscard]] CallRecord newest_call() const;
+  /// "Rank 1 of 2, after all_reduce(...), call 17: ", or "in" a call.
+  [[nodiscard]] std::string about(std::string_view where, const CallRecord& call) const;
+  /// The one place where codes become errors, with the rank and its newest call.
+  /// Throws: DeviceError.
+  void check(int code, std::string_view what) const;
+  void check_nccl(int code, std::string_view what, std::string_view next_step) const;
   /// Finds out why, ends what runs on the device, and keeps the report for the next call.
   void fail(Who who, const CallRecord& call, const Error& error);
   /// Main's: also waits for the report when the watcher was first, and throws it.
@@ -173,13 +180,14 @@ NcclComm::Impl::Impl(const MpiSession& session, std::unique_ptr<MpiComm> host, D
       choose_device(*host_, *apis_.cuda, {.device = options.device, .share = options.share_device});
   device_ = choice.device;
   if (choice.shared) tell_ranks_apart(*host_);
-  check_cuda(*apis_.cuda, apis_.cuda->set_device(device_), text("cudaSetDevice(", device_, ")"));
-  check_cuda(*apis_.cuda, apis_.cuda->stream_create(stream_), "cudaStreamCreateWithPriority");
+  check(apis_.cuda->set_device(device_), text("cudaSetDevice(", device_, ")"));
+  check(apis_.cuda->stream_create(stream_), "cudaStreamCreateWithPriority");
   for (CudaEvent* const event : {&caller_, &recorded_}) {
-    check_cuda(*apis_.cuda, apis_.cuda->event_create(*event), "cudaEventCreateWithFlags");
+    check(apis_.cuda->event_create(*event), "cudaEventCreateWithFlags");
   }
   in_flight_ = std::make_unique<InFlight>(apis_.cuda);
-  copy_ = std::make_unique<DeviceCopy>(apis_.cuda);
+  copy_ = std::make_unique<DeviceCopy>(
+      apis_.cuda, [this](int code, std::string_view what) { check(code, what); });
   roll_call_ = std::make_unique<RollCall>(MPI_COMM_WORLD);
   watcher_ = std::thread([this] { watch(); });
   try {
@@ -195,7 +203,8 @@ void NcclComm::Impl::open(milliseconds timeout) {
   if (host_->rank() == 0) {
     const int code = apis_.nccl->get_unique_id(id);
     if (code != 0) {
-      throw CommError(text(describe_nccl(*apis_.nccl, nullptr, code, "ncclGetUniqueId"), "."),
+      throw CommError(text(about("after", {}),
+                           describe_nccl(*apis_.nccl, nullptr, code, "ncclGetUniqueId"), "."),
                       "Check NCCL_SOCKET_IFNAME, or run with NCCL_DEBUG=INFO.");
     }
   }
@@ -239,6 +248,30 @@ void NcclComm::Impl::number(CallRecord& call, std::string_view label) {
   launching_ = call;
 }
 
+CallRecord NcclComm::Impl::newest_call() const {
+  const Standing mine = standing();
+  const CallRecord* const newest = mine.find(mine.entered);
+  return newest == nullptr ? CallRecord{} : *newest;
+}
+
+std::string NcclComm::Impl::about(std::string_view where, const CallRecord& call) const {
+  const std::string rank = text("Rank ", host_->rank(), " of ", host_->world());
+  return call.sequence == 0 ? text(rank, ", before the first call: ")
+                            : text(rank, ", ", where, " ", describe(call), ": ");
+}
+
+void NcclComm::Impl::check(int code, std::string_view what) const {
+  if (code == 0) return;
+  check_cuda(*apis_.cuda, code, text(about("after", newest_call()), what));
+}
+
+void NcclComm::Impl::check_nccl(int code, std::string_view what, std::string_view next_step) const {
+  if (code == 0) return;
+  throw DeviceError(
+      text(about("after", newest_call()), describe_nccl(*apis_.nccl, nullptr, code, what), "."),
+      std::string(next_step));
+}
+
 void NcclComm::Impl::launched() {
   const std::scoped_lock lock(standing_mutex_);
   launching_ = {};
@@ -273,9 +306,9 @@ void NcclComm::Impl::enqueue(CallRecord call, ConstBuffer in, const CallOptions&
     launched();
     return host_->recorder().leave(call.sequence);
   }
-  follow(options.stream);
   const milliseconds timeout = limit_of(options).timeout;
   try {
+    follow(options.stream);
     const auto start = [&](NcclHandle comm) { return launch(*apis_.nccl, comm, stream_); };
     if (link_.launch(start, "the call", timeout)) {
       in_flight_->add(call, stream_, timeout);
@@ -289,7 +322,7 @@ void NcclComm::Impl::enqueue(CallRecord call, ConstBuffer in, const CallOptions&
 }
 
 void NcclComm::Impl::follow(CudaStream stream) {
-  CudaApi& cuda = *apis_.cuda;
+  CudaApi& cuda = *apis_.cuda;  // plain errors: the callers know the call
   check_cuda(cuda, cuda.event_record(caller_, stream), "cudaEventRecord");
   check_cuda(cuda, cuda.stream_wait_event(stream_, caller_), "cudaStreamWaitEvent");
 }
@@ -308,7 +341,7 @@ void NcclComm::Impl::record(ConstBuffer in, const CallOptions& options, const La
   } catch (const CommError& refused) {
     throw DeviceError(text("NCCL does not let this call be recorded: ", refused.what()));
   }
-  check_cuda(*apis_.cuda, apis_.cuda->event_record(recorded_, stream_), "cudaEventRecord");
+  check(apis_.cuda->event_record(recorded_, stream_), "cudaEventRecord");
   ++recorded_calls_;
 }
 
@@ -359,9 +392,11 @@ void NcclComm::Impl::make_wait(CudaStream stream) {
   if (recording_) {
     if (recorded_calls_ == 0) return;
     const int code = apis_.cuda->stream_wait_event(stream, recorded_);
-    return check_cuda(*apis_.cuda, code, "cudaStreamWaitEvent");
+    return check(code, "cudaStreamWaitEvent");
   }
-  in_flight_->make_wait(stream);
+  if (CudaEvent const newest = in_flight_->newest(); newest != nullptr) {
+    check(apis_.cuda->stream_wait_event(stream, newest), "cudaStreamWaitEvent");
+  }
   throw_if_broken();  // what an abort ends looks as if it had come to its end
 }
 
@@ -384,11 +419,11 @@ bool NcclComm::Impl::poll(const std::function<bool()>& done, Clock::time_point d
 void NcclComm::Impl::wait_for(CudaEvent event, const Limit& limit, std::string_view what) {
   const auto passed = [&] {
     const int state = apis_.cuda->event_query(event);
-    if (state != kCudaNotReady) check_cuda(*apis_.cuda, state, "cudaEventQuery");
+    if (state != kCudaNotReady) check(state, "cudaEventQuery");
     return state == 0;
   };
   if (poll(passed, limit.end)) return;
-  throw DeviceError(text("Device ", device_, " of rank ", host_->rank(), " did not ", what,
+  throw DeviceError(text(about("after", newest_call()), "device ", device_, " did not ", what,
                          " within ", human(limit.timeout), "."),
                     kDeviceStep);
 }
@@ -412,14 +447,11 @@ std::byte* NcclComm::Impl::allocate(std::size_t bytes) {
   host_->agree_on_allocation(size);
   void* memory = nullptr;
   const std::string what = text("ncclMemAlloc of ", human_bytes(size));
-  if (const int code = apis_.nccl->mem_alloc(memory, size); code != 0) {
-    throw DeviceError(text(describe_nccl(*apis_.nccl, nullptr, code, what), "."),
-                      "Gradients lie there: choose a smaller model, or a device with more memory.");
-  }
+  check_nccl(apis_.nccl->mem_alloc(memory, size), what,
+             "Gradients lie there: choose a smaller model, or a device with more memory.");
   regions_.push_back({static_cast<std::byte*>(memory), size});
-  CudaApi& cuda = *apis_.cuda;
-  check_cuda(cuda, cuda.memset_async(memory, 0, size, stream_), "cudaMemsetAsync");
-  check_cuda(cuda, cuda.event_record(caller_, stream_), "cudaEventRecord");
+  check(apis_.cuda->memset_async(memory, 0, size, stream_), "cudaMemsetAsync");
+  check(apis_.cuda->event_record(caller_, stream_), "cudaEventRecord");
   wait_for(caller_, limit_of({}), text("zero ", human_bytes(size)));
   return static_cast<std::byte*>(memory);
 }
@@ -428,7 +460,7 @@ void NcclComm::Impl::copy(ConstBuffer from, Buffer to, const CallOptions& option
   check_copy(from, to);
   synchronize();  // what stands behind a peer would hold the copy up for as long
   const Limit limit = limit_of(options);
-  check_cuda(*apis_.cuda, apis_.cuda->event_record(caller_, options.stream), "cudaEventRecord");
+  check(apis_.cuda->event_record(caller_, options.stream), "cudaEventRecord");
   wait_for(caller_, limit, "end what its stream held before a copy");
   const std::string what = text("copy ", human_bytes(to.bytes()));
   copy_->copy({.memory = const_cast<void*>(from.data), .on_device = on_device(from)},
@@ -451,9 +483,9 @@ void NcclComm::Impl::look(Who who) {
       throw CommError(trouble + ".");
     }
     if (const auto late = in_flight_->overdue()) {
-      fail(who, late->call,
-           CommError(text("rank ", host_->rank(), " of ", host_->world(), " waited ",
-                          human(late->timeout), " for a device, its own or another's.")));
+      fail(
+          who, late->call,
+          CommError(text("waited ", human(late->timeout), " for a device, its own or another's.")));
     }
   } catch (const Error& error) {
     fail(who, oldest, error);
@@ -470,8 +502,7 @@ void NcclComm::Impl::answer() {
 void NcclComm::Impl::fail(Who who, const CallRecord& call, const Error& error) {
   if (failing_.exchange(true)) return;
   if (who == Who::kMain) noticed_ = true;
-  std::string report =
-      text(call.sequence == 0 ? "Between calls" : describe(call), ": ", error.what());
+  std::string report = text(about("in", call), error.what());
   try {
     if (call.sequence > 0) {
       const std::string why = explain(call, host_->rank(), roll_call_->ask(standing(), kAnswers));
@@ -562,14 +593,16 @@ void NcclComm::Impl::close() {
   host_->barrier({.label = "NCCL has ended"});  // nobody asks any more
   stop_watching();
   roll_call_->close();
-  for (const Region& region : regions_) static_cast<void>(apis_.nccl->mem_free(region.begin));
+  for (const Region& region : regions_) {
+    check_nccl(apis_.nccl->mem_free(region.begin), "ncclMemFree", kDeviceStep);
+  }
   regions_.clear();
-  in_flight_.reset();
+  in_flight_->close();
   copy_->close();
   for (const CudaEvent event : {caller_, recorded_}) {
-    check_cuda(*apis_.cuda, apis_.cuda->event_destroy(event), "cudaEventDestroy");
+    check(apis_.cuda->event_destroy(event), "cudaEventDestroy");
   }
-  check_cuda(*apis_.cuda, apis_.cuda->stream_destroy(stream_), "cudaStreamDestroy");
+  check(apis_.cuda->stream_destroy(stream_), "cudaStreamDestroy");
   host_->close();
 }
 

@@ -60,6 +60,7 @@ Report examine(comm::Comm& comm, const Clock& clock, const ExaminationOptions& o
   comm.barrier({.timeout = kLongestProbe, .label = "probes of the hosts"});
   mine.clock = measure_offsets(comm, clock).at(static_cast<std::size_t>(comm.rank()));
   mine.sums = sum_facts([&comm] { return comm::self_test(comm); });
+  if (options.nccl_log != nullptr) mine.sums.ways = options.nccl_log->ways();
   Report report{.facts = gather(comm, mine)};
   report.findings = judge(report.facts);
   return report;

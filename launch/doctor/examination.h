@@ -9,6 +9,7 @@
 #include "launch/base/file_system.h"
 #include "launch/comm/comm.h"
 #include "launch/comm/self_test.h"
+#include "launch/doctor/nccl_log.h"
 #include "launch/doctor/report.h"
 
 namespace atelier::doctor {
@@ -18,6 +19,7 @@ struct ExaminationOptions {
   std::optional<Path> run = {};   ///< folder that training would write to
   int port = 0;                   ///< of the exporter of a host's first rank; the next, the next
   BuildFacts build = {};
+  const NcclLog* nccl_log = nullptr;  ///< made before the communicator
 };
 
 /// What `test` measured, or why it threw DeviceError: a wrong sum is raised on all ranks alike, so

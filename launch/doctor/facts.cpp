@@ -10,7 +10,8 @@ namespace atelier::doctor {
 // How the library's to_json and from_json of each type come about; names are those of the members.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BuildFacts, version, commit, mpi, hdf5, torch,
                                    torch_instructions)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SumFacts, fault, latency_seconds, bytes_per_second, large_bytes)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SumFacts, fault, latency_seconds, bytes_per_second, large_bytes,
+                                   ways)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(CpuDescription, model, lists_features, features)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ProcessorFacts, cpu, cores, reachable, group_cores)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(MemoryFacts, total_bytes, available_bytes, group_limit_bytes,

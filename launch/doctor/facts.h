@@ -32,6 +32,7 @@ struct SumFacts {
   double latency_seconds = 0;
   double bytes_per_second = 0;
   std::uint64_t large_bytes = 0;
+  std::vector<std::string> ways = {};  ///< of NCCL's connections; see nccl_log.h
 };
 
 struct RankFacts {

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "launch/base/text.h"
+#include "launch/doctor/nccl_log.h"
 #include "launch/doctor/verdicts.h"
 
 namespace atelier::doctor {
@@ -275,6 +276,23 @@ std::string between_hosts(JobFacts job) {
   return text("between hosts over InfiniBand or RoCE (", join(job.front().gpu.fabrics), ")");
 }
 
+std::vector<std::string> ways_guessed(JobFacts job) {
+  std::vector<std::string> ways;
+  for (const std::string& way : {within_hosts(job), between_hosts(job)}) {
+    if (!way.empty()) ways.push_back(way);
+  }
+  return ways;
+}
+
+// Of the connections of all ranks; empty when NCCL's log says nothing.
+std::vector<std::string> ways_told(JobFacts job) {
+  std::set<std::string> ways;
+  for (const RankFacts& rank : job) {
+    for (const std::string& way : rank.sums.ways) ways.insert(describe_way(way));
+  }
+  return {ways.begin(), ways.end()};
+}
+
 }  // namespace
 
 std::vector<Finding> judge_gpus(JobFacts job) {
@@ -315,13 +333,13 @@ std::vector<Finding> judge_peers(JobFacts job) {
 
 std::vector<Finding> judge_transport(JobFacts job) {
   if (!sums_on_gpus(job) || job.size() == 1) return {};
-  std::vector<std::string> ways;
-  for (const std::string& way : {within_hosts(job), between_hosts(job)}) {
-    if (!way.empty()) ways.push_back(way);
+  Finding finding{.topic = "NCCL"};
+  if (const std::vector<std::string> told = ways_told(job); !told.empty()) {
+    finding.found = "moves data " + join(told);
+  } else {
+    finding.found = "likely moves data " + join(ways_guessed(job));
+    finding.advice = "Its log, which tells, was not ours to read; see it with NCCL_DEBUG=INFO.";
   }
-  Finding finding{.topic = "NCCL",
-                  .found = "likely moves data " + join(ways),
-                  .advice = "NCCL does not say which way it takes; NCCL_DEBUG=INFO prints it."};
   const bool sockets = finding.found.find("TCP sockets") != std::string::npos;
   const bool has_fabric = std::any_of(
       job.begin(), job.end(), [](const RankFacts& rank) { return !rank.gpu.fabrics.empty(); });

@@ -14,8 +14,9 @@ import manifest
 import page
 from refusal import FAILED_TO_WRITE, Refusal
 
-ALL_S = 570.0       # of tests and benchmarks together, when nothing hangs
+ALL_S = 570.0         # of tests and benchmarks together, also when tests hang
 LEAST_BENCH_S = 60.0
+LEAST_TEST_S = 5.0    # less is not worth a start
 
 
 def say(text):
@@ -41,12 +42,19 @@ def environment_of(found):
             "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1"}
 
 
-def run_tests(content, bundle, environment, out):
+def run_tests(content, bundle, environment, out, budget_s):
+    """Each test has its own limit, and all together the budget."""
     folder = out / "googletest"
     folder.mkdir()
+    end = time.monotonic() + budget_s
     results = []
     for test in content["tests"]:
-        results.append(gpu_tests.run_one(test, {"bundle": bundle, "python": sys.executable}, environment, folder))
+        left_s = end - time.monotonic()
+        if left_s < LEAST_TEST_S:
+            results.append(gpu_tests.out_of_time(test, budget_s))
+        else:
+            places = {"bundle": bundle, "python": sys.executable}
+            results.append(gpu_tests.run_one({**test, "limit_s": min(test["limit_s"], left_s)}, places, environment, folder))
         result = results[-1]
         say(f"{result['state']:>9}  {result['name']}  {result['seconds']:.1f} s" + (f": {result['reason']}" if "reason" in result else ""))
     return results
@@ -99,7 +107,8 @@ class Check:
             environment = environment_of(found)
             self.result["doctor"] = machine.examined(self.bundle, environment)
             if asked != "benchmarks":
-                self.result["tests"] = run_tests(self.content, self.bundle, environment, self.out)
+                later_s = 0 if asked == "tests" else LEAST_BENCH_S + benchmarks.SLACK_S
+                self.result["tests"] = run_tests(self.content, self.bundle, environment, self.out, ALL_S - self.passed_s() - later_s)
             if asked != "tests":
                 self.result["benchmarks"] = self.compare(found, environment)
         return self.finish(asked)

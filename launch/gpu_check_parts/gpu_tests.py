@@ -76,3 +76,8 @@ def run_one(test, places, environment, folder):
 
 def skipped(test, reason):
     return {"name": test["name"], "seconds": 0.0, "cases": [], "state": "skipped", "reason": reason}
+
+
+def out_of_time(test, budget_s):
+    return {"name": test["name"], "seconds": 0.0, "cases": [], "state": "timed out",
+            "reason": f"not started: the tests before it used up the {budget_s:.0f} s of all"}

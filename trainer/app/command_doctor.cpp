@@ -1,3 +1,6 @@
+#include <memory>
+#include <optional>
+
 #include <torch/torch.h>
 #include <torch/version.h>
 
@@ -15,6 +18,7 @@ struct Options {
   std::string data;
   std::string run;
   bool json = false;
+  std::optional<doctor::NcclLog> nccl_log = {};
 };
 
 // Not build_versions(), which asks CUDA and throws: what is wrong with a GPU is to be a finding.
@@ -30,6 +34,7 @@ doctor::BuildFacts build_facts() {
 ExitCode run(const Options& options, Context& context) {
   doctor::ExaminationOptions examination{
       .port = static_cast<int>(monitoring::MonitoringConfig{}.port), .build = build_facts()};
+  if (options.nccl_log) examination.nccl_log = &*options.nccl_log;
   if (!options.data.empty()) examination.data = options.data;
   if (!options.run.empty()) examination.run = options.run;
   const doctor::Report report = doctor::examine(context.comm, context.clock, examination);
@@ -53,6 +58,7 @@ void add_doctor(CLI::App& app, Action& chosen) {
                      "run folder that training would write to; may not exist yet");
   doctor->add_flag("--json", options->json, "as one JSON document, with all facts of each rank");
   doctor->callback([options, &chosen] {
+    options->nccl_log.emplace();
     chosen = [options](Context& context) { return run(*options, context); };
   });
 }

@@ -22,7 +22,10 @@ Rehearsal::Rehearsal(Engine& engine, const StepInput& input)
     : engine_(engine),
       input_(input),
       batches_(input.micro_batches.begin(), input.micro_batches.end()) {
-  input_.micro_batches = batches_;
+  for (const MicroBatch& batch : batches_) {
+    std::vector<at::Tensor>& mirrored = mirrored_.emplace_back();
+    for (const at::Tensor& images : batch.images_NCHW) mirrored.push_back(images.flip({-1}));
+  }
   for (const auto& net : engine.nets()) before_.push_back(net->snapshot());
 }
 
@@ -38,8 +41,14 @@ void Rehearsal::put_back() {
 }
 
 StepReport Rehearsal::step(std::int64_t number) {
-  for (MicroBatch& batch : batches_) batch.position.step = number;
-  StepReport report = engine_.step(input_, [](Stage) {});
+  std::vector<MicroBatch> batches = batches_;
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    batches[i].position.step = number;
+    if (number % 2 == 1) batches[i].images_NCHW = mirrored_[i];
+  }
+  StepInput input = input_;
+  input.micro_batches = batches;
+  StepReport report = engine_.step(input, [](Stage) {});
   auto late = engine_.settle();
   if (!late) return report;
   late->not_recorded = report.not_recorded;

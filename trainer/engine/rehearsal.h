@@ -29,7 +29,9 @@ class Rehearsal {
   /// Puts everything back; more steps may follow. Throws: DeviceError.
   void put_back();
 
-  /// One step, with all its numbers. Collective: all ranks. Throws: CommError, DeviceError.
+  /// One step, with all its numbers; odd ones see the images mirrored, so that a device that goes
+  /// on with those of the step before is found out. Collective: all ranks. Throws: CommError,
+  /// DeviceError.
   StepReport step(std::int64_t number);
   /// Units: seconds.
   double step_seconds(std::int64_t number);
@@ -45,6 +47,7 @@ class Rehearsal {
   Engine& engine_;
   StepInput input_;
   std::vector<MicroBatch> batches_;
+  std::vector<std::vector<at::Tensor>> mirrored_;  ///< images by micro-batch and stream
   std::vector<TrainedNet::Snapshot> before_;
 };
 

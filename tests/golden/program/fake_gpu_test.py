@@ -1,5 +1,6 @@
 """Whole trainings on made-up GPUs: with sums by NcclComm alone the bytes of the MPI backend; computed there too, its numbers.
 And named failures."""
+import json
 import os
 import signal
 import time
@@ -96,6 +97,12 @@ class FakeGpu(ProgramTest):
             self.assertRegex(done.err, part)
         self.assertNotRegex(done.err, "terminate called|[Ss]egmentation|defect", done)
 
+    def test_the_doctor_tells_which_way_the_sums_went(self):
+        os.environ["ATELIER_FAKE_GPU"] = ""
+        done = self.run_program("--backend", "nccl", "doctor", "--json", ranks=2)
+        found = [each["found"] for each in json.loads(done.out)["findings"] if each["topic"] == "NCCL"]
+        self.assertEqual(found, ["moves data directly from device to device (P2P/made-up)"], done)
+
     def test_two_ranks_on_one_gpu_are_refused(self):
         done = self.start_on("nccl", "ae", self.folder / "run", 2, "bus=one").end()
         self.assertEqual(done.code, 78, done)
@@ -123,9 +130,11 @@ class FakeGpu(ProgramTest):
         self.assertLess(time.monotonic() - start, 2 + ANSWER_S + 5)  # and the start
 
     def test_an_abort_that_hangs_cannot_keep_the_job(self):
+        start = time.monotonic()
         done = self.start_on("nccl", "ae", self.folder / "run", 2, f"abort=hangs,1:stall={IN_TRAINING}",
                              train__steps=1000, **PATIENCE).end()
         self.assert_lost(done, "ncclCommAbort did not come back either")
+        self.assertLess(time.monotonic() - start, 2 + ANSWER_S + 5)  # and the start
 
     def check_signal(self, number, faults="", **more):
         run = self.folder / f"run-{number}"

@@ -219,7 +219,8 @@ TEST(NcclCall, an_error_that_nccl_meets_later_is_told_in_its_words) {
   EXPECT_LT(trouble.took, std::chrono::seconds(5)) << "long before the deadline";
   MpiComm comm(tests::mpi_session(), {});
   if (comm.rank() == 0) {
-    EXPECT_THAT(trouble.error, HasSubstr("a made-up socket was closed")) << trouble.error;
+    EXPECT_THAT(trouble.error, AllOf(HasSubstr("Rank 0 of "), HasSubstr(" in all_reduce("),
+                                     HasSubstr("a made-up socket was closed")));
   }
   comm.close();
 }
@@ -357,7 +358,8 @@ TEST(NcclCopy, that_does_not_end_is_told_by_its_deadline_and_leaves_the_caller_s
     }
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
     if (rank == 0) {
-      EXPECT_THAT(said, HasSubstr("Device 0 of rank 0 did not copy 64 bytes within 0.2 s."));
+      EXPECT_THAT(said, AllOf(HasSubstr(text("Rank 0 of ", comm->world(), ", after allocate(")),
+                              HasSubstr("device 0 did not copy 64 bytes within 0.2 s.")));
     } else {
       EXPECT_EQ(said, "");
     }
@@ -391,7 +393,7 @@ TEST(NcclCall, a_device_that_fails_is_told_with_its_error) {
 
   MpiComm comm(tests::mpi_session(), {});
   if (comm.rank() == 0) {
-    EXPECT_THAT(trouble.error, HasSubstr("illegal memory access"));
+    EXPECT_THAT(trouble.error, AllOf(HasSubstr("Rank 0 of "), HasSubstr("illegal memory access")));
     EXPECT_EQ(trouble.code, ExitCode::kInternal) << "its own device, no peer";
   } else {
     EXPECT_EQ(trouble.code, ExitCode::kPeerLost) << trouble.error;

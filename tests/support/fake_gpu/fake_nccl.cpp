@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <thread>
 
 #include <fcntl.h>
@@ -44,6 +46,19 @@ struct Segment {
   std::array<std::array<Lane, 2>, kMostRanks> lanes;
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+// As NCCL writes it where it is asked to.
+void log_connections(int rank, int world) {
+  const char* const level = std::getenv("NCCL_DEBUG");
+  const char* const name = std::getenv("NCCL_DEBUG_FILE");
+  if (level == nullptr || std::string_view(level) != "INFO" || name == nullptr) return;
+  std::ofstream log(name);
+  for (int peer = 0; peer < world; ++peer) {
+    if (peer == rank) continue;
+    log << "made-up:1:1 [0] NCCL INFO Channel 00/0 : " << rank << "[0] -> " << peer
+        << "[0] via P2P/made-up\n";
+  }
+}
 
 }  // namespace
 
@@ -278,6 +293,7 @@ int FakeNccl::comm_init_rank(comm::NcclHandle& comm, int world, const comm::Nccl
   }
   auto made = std::make_shared<Communicator>(world, id.data(), rank, faults_);
   if (!made->open()) return complain("no such unique id", kInvalidArgument);
+  log_connections(rank, world);
   comm = made.get();
   const std::scoped_lock lock(mutex_);
   communicators_.push_back(std::move(made));

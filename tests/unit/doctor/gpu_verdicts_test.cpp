@@ -1,5 +1,6 @@
 #include "launch/base/json.h"
 #include "launch/base/text.h"
+#include "launch/doctor/nccl_log.h"
 #include "launch/doctor/report.h"
 #include "launch/doctor/verdicts.h"
 #include "tests/support/fake_gpu/fake_nccl.h"
@@ -159,6 +160,26 @@ TEST(Transport, is_said_to_be_likely) {
   expect_one(judge_transport(job_on_gpus(8)), Status::kOk, "between hosts over TCP sockets");
   EXPECT_THAT(judge_transport(with_backend("mpi", job_on_gpus(4))), IsEmpty());
   EXPECT_THAT(judge_transport(job_on_gpus(1)), IsEmpty());
+}
+
+TEST(Transport, is_what_nccl_has_logged) {
+  const std::vector<std::string> ways = ways_in(
+      "a:1:1 [0] NCCL INFO NCCL version 2.28.9\n"
+      "a:1:1 [0] NCCL INFO Channel 00/0 : 0[0] -> 1[1] via P2P/CUMEM\n"
+      "a:1:1 [0] NCCL INFO Channel 01/0 : 0[0] -> 1[1] via P2P/CUMEM\n"
+      "a:1:1 [0] NCCL INFO Channel 00/0 : 3[3] -> 4[0] [send] via NET/IB/0/GDRDMA\n"
+      "a:1:1 [0] NCCL INFO comm 0x1 went via here\n"
+      "a:1:1 [0] NCCL INFO Channel 02 : 0[0] -> 1[1] via SHM/direct/direct");
+  EXPECT_THAT(ways, ElementsAre("NET/IB/0/GDRDMA", "P2P/CUMEM", "SHM/direct/direct"));
+
+  auto job = job_on_gpus(8);
+  job[0].sums.ways = {"P2P/CUMEM"};
+  job[3].sums.ways = {"P2P/CUMEM", "NET/Socket/0"};
+  expect_one(judge_transport(job), Status::kOk,
+             "moves data directly from device to device (P2P/CUMEM), over TCP sockets "
+             "(NET/Socket/0)");
+  job[0].gpu.fabrics = {"mlx5_0"};
+  expect_one(judge_transport(job), Status::kWarning, "no active InfiniBand or RoCE port");
 }
 
 TEST(Transport, is_not_also_said_to_be_mpi_s) {

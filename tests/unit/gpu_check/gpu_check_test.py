@@ -8,6 +8,7 @@ import pathlib
 import platform
 import sys
 import tempfile
+import time
 import unittest
 from unittest import mock
 
@@ -129,6 +130,16 @@ class Parts(unittest.TestCase):
         ended = run(["sh", "-c", "sleep 300 & sleep 300"], {"PATH": "/usr/bin:/bin"}, 0.3)
         self.assertTrue(ended.timed_out)
         self.assertLess(ended.seconds, 20)
+
+    def test_all_tests_together_keep_to_a_budget(self):
+        hangs = {"command": ["sh", "-c", "sleep 300"], "environment": {}, "limit_s": 300.0}
+        start = time.monotonic()
+        with mock.patch.object(check, "LEAST_TEST_S", 0.1), contextlib.redirect_stdout(io.StringIO()):
+            results = check.run_tests({"tests": [{**hangs, "name": "gpu.a"}, {**hangs, "name": "gpu.b"}]}, self.folder,
+                                      {"PATH": "/usr/bin:/bin"}, self.folder, 0.5)
+        self.assertLess(time.monotonic() - start, 20)
+        self.assertEqual([each["state"] for each in results], ["timed out", "timed out"])
+        self.assertIn("used up", results[1]["reason"])
 
     def test_a_page_tells_everything_and_needs_nothing(self):
         row = {"case": "dcgan", "about": "DCGAN & DDP", "bar": 1.5, "rounds": 3, "losses_apart": 1e-4, "losses_agree": True,
