@@ -22,6 +22,8 @@
 namespace atelier::data {
 namespace {
 
+constexpr const char* kPurposeName = ".purpose";
+
 std::string utc(double unix_seconds) {
   const auto whole = static_cast<std::time_t>(unix_seconds);
   std::tm parts{};
@@ -72,157 +74,175 @@ class TableWriter {
   std::vector<std::uint64_t> hashes_;
 };
 
-class DatasetWriter {
- public:
-  DatasetWriter(FileSystem& files, const Path& folder, const DatasetPlan& plan,
-                const FillRows& fill)
-      : files_(files), folder_(folder), plan_(plan), fill_(fill) {
-    manifest_.shape = plan.shape;
-    manifest_.class_names = plan.class_names;
-    manifest_.factor_names = plan.factor_names;
-    manifest_.tables = required_tables(plan.shape);
-    manifest_.tables.insert(manifest_.tables.end(), plan.extra_tables.begin(),
-                            plan.extra_tables.end());
-    manifest_.pixel_sums.assign(static_cast<std::size_t>(plan.shape.channels), 0);
-    manifest_.pixel_square_sums = manifest_.pixel_sums;
-    manifest_.valid_from_train = plan.valid_from_train;
-    manifest_.source = plan.source;
-    manifest_.creator = plan.creator;
-    const std::uint64_t rows = manifest_.tables[kImages].block_rows();
-    for (const Table& table : manifest_.tables)
-      buffers_.emplace_back(static_cast<std::size_t>(rows * table.row_bytes()));
-  }
-
-  Manifest run(const Clock& clock) {
-    for (const Split split : kSplits) write_split(split);
-    manifest_.created = utc(clock.unix_seconds());
-    manifest_.host = host_name();
-    write_atomically(files_, folder_ / kManifestName, to_json(manifest_));
-    return std::move(manifest_);
-  }
-
- private:
-  void write_split(Split split) {
-    SplitEntry& entry = manifest_.splits.at(index_of(split));
-    const std::uint64_t samples = plan_.samples.at(index_of(split));
-    entry.num_samples = samples;
-    entry.class_counts.assign(plan_.class_names.size(), 0);
-    content_ = std::vector<Hasher>(manifest_.tables.size());
-    std::uint64_t row_bytes = 0;
-    for (const Table& table : manifest_.tables) row_bytes += table.row_bytes();
-    const std::uint64_t room = std::max<std::uint64_t>(1, plan_.shard_bytes / row_bytes);
-    // Whole blocks in each, where a shard has room for one: then they are blocks of the split too.
-    const std::uint64_t block = manifest_.tables[kImages].block_rows();
-    const std::uint64_t unit = room < block ? 1 : block;
-    const std::uint64_t units = (samples + unit - 1) / unit;
-    const std::uint64_t shards = (units + room / unit - 1) / (room / unit);
-    const auto begin = [&](std::uint64_t shard) {
-      return std::min(samples, units * shard / shards * unit);
-    };
-    for (std::uint64_t shard = 0; shard < shards; ++shard) {
-      write_shard(split, {shard, shards}, begin(shard), begin(shard + 1) - begin(shard));
-    }
-    for (const Hasher& hash : content_) entry.table_hashes.push_back(to_hex(hash.value()));
-  }
-
-  struct Position {
-    std::uint64_t index;
-    std::uint64_t count;
-  };
-
-  void write_shard(Split split, Position position, std::uint64_t first, std::uint64_t count) {
-    ShardEntry entry{.file = shard_file_name(split, position.index, position.count),
-                     .split = split,
-                     .shard_index = position.index,
-                     .num_samples = count,
-                     .bytes = 0,
-                     .hash = {},
-                     .places = {}};
-    ShardLayout layout = layout_of(manifest_, entry);
-    layout.num_shards = position.count;
-    const Path temporary = folder_ / text(".tmp-", entry.file);
-    entry.places = create_shard(temporary, layout);
-    write_rows(temporary, entry, first);
-    files_.sync(temporary);
-    entry.bytes = files_.size(temporary);
-    entry.hash = read_back(temporary, layout, entry);
-    files_.rename(temporary, folder_ / entry.file);
-    manifest_.shards.push_back(std::move(entry));
-  }
-
-  void write_rows(const Path& path, const ShardEntry& entry, std::uint64_t first) {
-    RawFile file(path, RawFile::Mode::kWrite);
-    std::vector<TableWriter> writers;
-    writers.reserve(entry.places.size());
-    for (const TablePlace& place : entry.places) writers.emplace_back(file, place);
-    const std::uint64_t block = manifest_.tables[kImages].block_rows();
-    for (std::uint64_t done = 0; done < entry.num_samples; done += block) {
-      const std::uint64_t rows = std::min(block, entry.num_samples - done);
-      std::vector<std::span<std::byte>> spans;
-      for (std::size_t i = 0; i < buffers_.size(); ++i)
-        spans.push_back(std::span(buffers_[i]).first(rows * manifest_.tables[i].row_bytes()));
-      fill_({entry.split, first + done, rows, spans});
-      count(entry.split, spans);
-      for (std::size_t i = 0; i < writers.size(); ++i) {
-        writers[i].write(spans[i], manifest_.tables[i]);
-        content_[i].update(spans[i]);
-      }
-    }
-    for (TableWriter& writer : writers) writer.finish();
-  }
-
-  void count(Split split, std::span<const std::span<std::byte>> spans) {
-    SplitEntry& entry = manifest_.splits.at(index_of(split));
-    for (std::size_t at = 0; at < spans[kLabels].size(); at += sizeof(std::int64_t)) {
-      std::int64_t label = 0;
-      std::memcpy(&label, &spans[kLabels][at], sizeof(label));
-      if (label < 0 || static_cast<std::uint64_t>(label) >= entry.class_counts.size()) {
-        throw DataError(text("Cannot write a sample with label ", label, ": there are ",
-                             entry.class_counts.size(), " classes."));
-      }
-      ++entry.class_counts[static_cast<std::size_t>(label)];
-    }
-    if (split != Split::kTrain) return;
-    const std::size_t channels = manifest_.pixel_sums.size();
-    std::array<std::array<std::uint64_t, 2>, 3> sums{};
-    const std::span<std::byte> pixels = spans[kImages];
-    for (std::size_t at = 0; at < pixels.size(); at += channels) {
-      for (std::size_t c = 0; c < channels; ++c) {
-        const auto value = std::to_integer<std::uint64_t>(pixels[at + c]);
-        sums[c][0] += value;
-        sums[c][1] += value * value;
-      }
-    }
-    for (std::size_t c = 0; c < channels; ++c) {
-      manifest_.pixel_sums[c] += sums[c][0];
-      manifest_.pixel_square_sums[c] += sums[c][1];
-    }
-  }
-
-  // What reached the file must be what was meant: layout, every block, and the whole-file hash.
-  std::string read_back(const Path& path, const ShardLayout& layout, const ShardEntry& entry) {
-    if (inspect_shard(path, layout) != entry.places)
-      throw IoError(text("The shard '", path.string(), "' reads back with other offsets."));
-    const ShardDamage damage = check_shard_bytes(path, layout.tables, entry);
-    if (!damage.findings.empty()) {
-      throw IoError(text("The shard just written reads back damaged: ", damage.findings.front()),
-                    "Check the disk.");
-    }
-    return damage.file_hash;
-  }
-
-  FileSystem& files_;
-  const Path& folder_;
-  const DatasetPlan& plan_;
-  const FillRows& fill_;
-  Manifest manifest_;
-  std::vector<std::vector<std::byte>> buffers_;
-  std::vector<Hasher> content_;
-};
-
 }  // namespace
 
-StagingFolder::StagingFolder(FileSystem& files, const Path& target)
+DatasetWriter::DatasetWriter(FileSystem& files, Path folder, DatasetPlan plan)
+    : files_(files), folder_(std::move(folder)), plan_(std::move(plan)) {
+  if (plan_.samples.at(index_of(Split::kTrain)) == 0) {
+    throw DataError(
+        text("Cannot make the dataset '", folder_.string(), "' without training images."),
+        "The source holds none that could be read.");
+  }
+  const auto side = [](int n) { return n >= 1 && n <= kMaxImageSide; };
+  if (!side(plan_.shape.height) || !side(plan_.shape.width) ||
+      (plan_.shape.channels != 1 && plan_.shape.channels != 3)) {
+    throw DataError(text("Cannot make a dataset of ", plan_.shape.name(), " images."),
+                    "Sides of 1 to 16384 pixels and 1 or 3 channels are possible.");
+  }
+  manifest_.shape = plan_.shape;
+  manifest_.class_names = plan_.class_names;
+  manifest_.factor_names = plan_.factor_names;
+  manifest_.tables = required_tables(plan_.shape);
+  manifest_.tables.insert(manifest_.tables.end(), plan_.extra_tables.begin(),
+                          plan_.extra_tables.end());
+  manifest_.pixel_sums.assign(static_cast<std::size_t>(plan_.shape.channels), 0);
+  manifest_.pixel_square_sums = manifest_.pixel_sums;
+  manifest_.valid_from_train = plan_.valid_from_train;
+  manifest_.source = plan_.source;
+  manifest_.creator = plan_.creator;
+  for (const Split split : kSplits) {
+    SplitEntry& entry = manifest_.splits.at(index_of(split));
+    entry.num_samples = plan_.samples.at(index_of(split));
+    entry.class_counts.assign(plan_.class_names.size(), 0);
+    cut(split);
+  }
+}
+
+void DatasetWriter::cut(Split split) {
+  const std::uint64_t samples = plan_.samples.at(index_of(split));
+  std::uint64_t row_bytes = 0;
+  for (const Table& table : manifest_.tables) row_bytes += table.row_bytes();
+  const std::uint64_t room = std::max<std::uint64_t>(1, plan_.shard_bytes / row_bytes);
+  // Whole blocks in each, where a shard has room for one: then they are blocks of the split too.
+  const std::uint64_t block = manifest_.tables[kImages].block_rows();
+  const std::uint64_t unit = room < block ? 1 : block;
+  const std::uint64_t units = (samples + unit - 1) / unit;
+  const std::uint64_t shards = (units + room / unit - 1) / (room / unit);
+  const auto begin = [&](std::uint64_t shard) {
+    return std::min(samples, units * shard / shards * unit);
+  };
+  for (std::uint64_t shard = 0; shard < shards; ++shard) {
+    parts_.push_back({.split = split,
+                      .index = shard,
+                      .count = shards,
+                      .first = begin(shard),
+                      .rows = begin(shard + 1) - begin(shard)});
+  }
+}
+
+ShardEntry DatasetWriter::entry_of(const Part& part) const {
+  return {.file = shard_file_name(part.split, part.index, part.count),
+          .split = part.split,
+          .shard_index = part.index,
+          .num_samples = part.rows,
+          .bytes = 0,
+          .hash = {},
+          .places = {}};
+}
+
+void DatasetWriter::write(std::size_t shard, const FillRows& fill) {
+  const Part& part = parts_.at(shard);
+  ShardEntry entry = entry_of(part);
+  if (files_.exists(folder_ / entry.file)) return;
+  ShardLayout layout = layout_of(manifest_, entry);
+  layout.num_shards = part.count;
+  const Path temporary = folder_ / text(".tmp-", entry.file);
+  files_.remove_all(temporary);  // of a writer that was killed
+  entry.places = create_shard(temporary, layout);
+  write_rows(temporary, entry, part.first, fill);
+  files_.sync(temporary);
+  files_.rename(temporary, folder_ / entry.file);
+}
+
+void DatasetWriter::write_rows(const Path& path, const ShardEntry& entry, std::uint64_t first,
+                               const FillRows& fill) {
+  RawFile file(path, RawFile::Mode::kWrite);
+  std::vector<TableWriter> writers;
+  writers.reserve(entry.places.size());
+  for (const TablePlace& place : entry.places) writers.emplace_back(file, place);
+  const std::uint64_t block = manifest_.tables[kImages].block_rows();
+  std::vector<std::vector<std::byte>> buffers;
+  for (const Table& table : manifest_.tables)
+    buffers.emplace_back(static_cast<std::size_t>(block * table.row_bytes()));
+  for (std::uint64_t done = 0; done < entry.num_samples; done += block) {
+    const std::uint64_t rows = std::min(block, entry.num_samples - done);
+    std::vector<std::span<std::byte>> spans;
+    for (std::size_t i = 0; i < buffers.size(); ++i)
+      spans.push_back(std::span(buffers[i]).first(rows * manifest_.tables[i].row_bytes()));
+    fill({entry.split, first + done, rows, spans});
+    for (std::size_t i = 0; i < writers.size(); ++i)
+      writers[i].write(spans[i], manifest_.tables[i]);
+  }
+  for (TableWriter& writer : writers) writer.finish();
+}
+
+// What reached the file must be what was meant: layout, every block, and the whole-file hash.
+void DatasetWriter::seal(std::size_t shard) {
+  const Part& part = parts_.at(shard);
+  ShardEntry entry = entry_of(part);
+  const Path path = folder_ / entry.file;
+  ShardLayout layout = layout_of(manifest_, entry);
+  layout.num_shards = part.count;
+  if (part.index == 0) content_ = std::vector<Hasher>(manifest_.tables.size());
+  entry.places = inspect_shard(path, layout);
+  entry.bytes = files_.size(path);
+  const auto see = [&](std::size_t table, std::span<const std::byte> rows) {
+    content_[table].update(rows);
+    count(part.split, table, rows);
+  };
+  const ShardDamage damage = check_shard_bytes(path, layout.tables, entry, see);
+  if (!damage.findings.empty()) {
+    throw IoError(text("The shard just written reads back damaged: ", damage.findings.front()),
+                  "Check the disk.");
+  }
+  entry.hash = damage.file_hash;
+  manifest_.shards.push_back(std::move(entry));
+  if (part.index + 1 < part.count) return;
+  for (const Hasher& hash : content_)
+    manifest_.splits.at(index_of(part.split)).table_hashes.push_back(to_hex(hash.value()));
+}
+
+void DatasetWriter::count(Split split, std::size_t table, std::span<const std::byte> rows) {
+  SplitEntry& entry = manifest_.splits.at(index_of(split));
+  for (std::size_t at = 0; table == kLabels && at < rows.size(); at += sizeof(std::int64_t)) {
+    std::int64_t label = 0;
+    std::memcpy(&label, &rows[at], sizeof(label));
+    if (label < 0 || static_cast<std::uint64_t>(label) >= entry.class_counts.size()) {
+      throw DataError(text("Cannot write a sample with label ", label, ": there are ",
+                           entry.class_counts.size(), " classes."));
+    }
+    ++entry.class_counts[static_cast<std::size_t>(label)];
+  }
+  if (split != Split::kTrain || table != kImages) return;
+  const std::size_t channels = manifest_.pixel_sums.size();
+  std::array<std::array<std::uint64_t, 2>, 3> sums{};
+  for (std::size_t at = 0; at < rows.size(); at += channels) {
+    for (std::size_t c = 0; c < channels; ++c) {
+      const auto value = std::to_integer<std::uint64_t>(rows[at + c]);
+      sums[c][0] += value;
+      sums[c][1] += value * value;
+    }
+  }
+  for (std::size_t c = 0; c < channels; ++c) {
+    manifest_.pixel_sums[c] += sums[c][0];
+    manifest_.pixel_square_sums[c] += sums[c][1];
+  }
+}
+
+Manifest DatasetWriter::finish(const Clock& clock) {
+  ATELIER_CHECK(manifest_.shards.size() == parts_.size(), "every shard is sealed");
+  // A split without samples has hashes all the same.
+  for (SplitEntry& split : manifest_.splits) {
+    while (split.table_hashes.size() < manifest_.tables.size())
+      split.table_hashes.push_back(to_hex(Hasher().value()));
+  }
+  manifest_.created = utc(clock.unix_seconds());
+  manifest_.host = host_name();
+  write_atomically(files_, folder_ / kManifestName, to_json(manifest_));
+  return std::move(manifest_);
+}
+
+StagingFolder::StagingFolder(FileSystem& files, const Path& target, const std::string& purpose)
     : files_(files), target_(std::filesystem::absolute(target).lexically_normal()) {
   if (!target_.has_filename()) target_ = target_.parent_path();
   path_ = target_.parent_path() / text(".", target_.filename().string(), ".partial");
@@ -240,7 +260,10 @@ StagingFolder::StagingFolder(FileSystem& files, const Path& target)
                            "': another process is writing it in '", path_.string(), "'."),
                       "Wait for it, or choose another name.");
   }
+  const Path note = path_ / kPurposeName;
+  if (!purpose.empty() && files_.exists(note) && files_.read(note) == purpose) return;
   for (const std::string& name : files_.list(path_)) files_.remove_all(path_ / name);
+  if (!purpose.empty()) write_atomically(files_, note, purpose);
 }
 
 // The folder itself is locked, so that the lock moves with it when it is renamed. File systems
@@ -267,6 +290,7 @@ StagingFolder::~StagingFolder() {
 }
 
 void StagingFolder::publish() {
+  files_.remove_all(path_ / kPurposeName);
   files_.sync(path_);
   if (files_.exists(target_)) {
     throw OutputError(text("Cannot create the dataset '", target_.string(), "': it exists."),
@@ -279,18 +303,12 @@ void StagingFolder::publish() {
 
 Manifest write_dataset(FileSystem& files, const Clock& clock, const StagingFolder& staging,
                        const DatasetPlan& plan, const FillRows& fill) {
-  const auto side = [](int n) { return n >= 1 && n <= kMaxImageSide; };
-  if (!side(plan.shape.height) || !side(plan.shape.width) ||
-      (plan.shape.channels != 1 && plan.shape.channels != 3)) {
-    throw DataError(text("Cannot make a dataset of ", plan.shape.name(), " images."),
-                    "Sides of 1 to 16384 pixels and 1 or 3 channels are possible.");
+  DatasetWriter writer(files, staging.path(), plan);
+  for (std::size_t shard = 0; shard < writer.shards(); ++shard) {
+    writer.write(shard, fill);
+    writer.seal(shard);
   }
-  if (plan.samples.at(index_of(Split::kTrain)) == 0) {
-    throw DataError(
-        text("Cannot make the dataset '", staging.path().string(), "' without training images."),
-        "The source holds none that could be read.");
-  }
-  return DatasetWriter(files, staging.path(), plan, fill).run(clock);
+  return writer.finish(clock);
 }
 
 }  // namespace atelier::data

@@ -16,14 +16,17 @@
 #include "data/manifest.h"
 #include "launch/base/clock.h"
 #include "launch/base/file_system.h"
+#include "launch/base/hash.h"
 
 namespace atelier::data {
 
 /// A hidden folder `.NAME.partial` beside `target`, locked while this lives, removed unless
-/// published. Throws: OutputError when the target exists, is locked, or cannot be created.
+/// published. What a killed process left there stays if it was made for the same `purpose`, a text
+/// that is kept in the folder. Throws: OutputError when the target exists, is locked, or cannot be
+/// created; IoError.
 class StagingFolder {
  public:
-  StagingFolder(FileSystem& files, const Path& target);
+  StagingFolder(FileSystem& files, const Path& target, const std::string& purpose = "");
   ~StagingFolder();
   StagingFolder(const StagingFolder&) = delete;
   StagingFolder& operator=(const StagingFolder&) = delete;
@@ -73,8 +76,48 @@ struct RowBlock {
 };
 using FillRows = std::function<void(const RowBlock&)>;
 
-/// Writes all shards and the manifest into `staging`. `fill` is called once per block, in order.
-/// Throws: DataError for an impossible plan or a label without a class, IoError.
+/// The shards of a plan, which may be written in any order, by several processes in one folder. A
+/// writer killed between them goes on where it was.
+class DatasetWriter {
+ public:
+  /// Throws: DataError for an impossible plan.
+  DatasetWriter(FileSystem& files, Path folder, DatasetPlan plan);
+  [[nodiscard]] std::size_t shards() const { return parts_.size(); }
+
+  /// Writes a shard whole or not at all; does nothing when it is there already. `fill` is called
+  /// once per block, in order. Throws: what `fill` throws, IoError.
+  void write(std::size_t shard, const FillRows& fill);
+  /// Reads a shard back and takes it into the manifest. Requires: shards in order, each written by
+  /// somebody. Throws: DataError for a label without a class; IoError when it is not what was
+  /// meant.
+  void seal(std::size_t shard);
+  /// Writes the manifest. Requires: every shard is sealed. Throws: IoError.
+  Manifest finish(const Clock& clock);
+
+ private:
+  /// Of a split.
+  struct Part {
+    Split split;
+    std::uint64_t index;
+    std::uint64_t count;  ///< of shards of the split
+    std::uint64_t first;  ///< row
+    std::uint64_t rows;
+  };
+  void cut(Split split);
+  [[nodiscard]] ShardEntry entry_of(const Part& part) const;
+  void write_rows(const Path& path, const ShardEntry& entry, std::uint64_t first,
+                  const FillRows& fill);
+  void count(Split split, std::size_t table, std::span<const std::byte> rows);
+
+  FileSystem& files_;
+  Path folder_;
+  DatasetPlan plan_;
+  Manifest manifest_;
+  std::vector<Part> parts_;
+  std::vector<Hasher> content_;  ///< of the split that is being sealed, by table
+};
+
+/// Writes all shards and the manifest into `staging`. Throws: as DatasetWriter.
 Manifest write_dataset(FileSystem& files, const Clock& clock, const StagingFolder& staging,
                        const DatasetPlan& plan, const FillRows& fill);
 

@@ -42,7 +42,12 @@ Image decode_image(std::span<const std::byte> file, const std::string& name) {
   if (file.empty()) fail_decoding(name, "it is empty");
   if (begins_with(file, kJpeg)) return decode_jpeg(file, name);
   if (begins_with(file, kPng)) return decode_png(file, name);
-  fail_decoding(name, "it is neither a JPEG nor a PNG file");
+  constexpr std::array<unsigned char, 4> kRiff{'R', 'I', 'F', 'F'};
+  constexpr std::array<unsigned char, 4> kWebp{'W', 'E', 'B', 'P'};
+  if (begins_with(file, kRiff) &&
+      begins_with(file.subspan(std::min<std::size_t>(8, file.size())), kWebp))
+    return decode_webp(file, name);
+  fail_decoding(name, "it is no JPEG, PNG or WebP file");
 }
 
 }  // namespace atelier::data

@@ -1,8 +1,8 @@
-// Image files: JPEG (libjpeg-turbo) and PNG (libpng) to uint8 pixels, pixels to PNG. Decoding is
-// deterministic (integer DCT), turns pictures upright by their EXIF orientation, converts CMYK and
-// YCCK to RGB, 16 bits to 8, and lays transparent ones on white. Damaged input of any kind is a
-// DataError; memory is bounded by the size the header states, checked first. Thread safety: pure
-// functions.
+// Image files: JPEG (libjpeg-turbo), PNG (libpng) and WebP (libwebp) to uint8 pixels, pixels to
+// PNG. Decoding is deterministic (integer DCT), turns pictures upright by their EXIF orientation,
+// converts CMYK and YCCK to RGB, 16 bits to 8, and lays transparent ones on white. Damaged input of
+// any kind is a DataError; memory is bounded by the size the header states, checked first. Thread
+// safety: pure functions.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ struct Image {
 
 inline constexpr std::uint64_t kMaxImagePixels = std::uint64_t{1} << 26U;
 
-/// JPEG or PNG, told apart by their first bytes. `name` is for messages. Throws: DataError.
+/// JPEG, PNG or WebP, told apart by their first bytes. `name` is for messages. Throws: DataError.
 [[nodiscard]] Image decode_image(std::span<const std::byte> file, const std::string& name);
 
 /// Throws: DataError when shape and number of bytes disagree.

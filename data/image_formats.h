@@ -1,4 +1,4 @@
-// What the two decoders share: their entry points and their complaints. Thread safety: pure.
+// What the decoders share: their entry points and their complaints. Thread safety: pure.
 #pragma once
 
 #include <cstddef>
@@ -12,6 +12,7 @@ namespace atelier::data {
 
 [[nodiscard]] Image decode_jpeg(std::span<const std::byte> file, const std::string& name);
 [[nodiscard]] Image decode_png(std::span<const std::byte> file, const std::string& name);
+[[nodiscard]] Image decode_webp(std::span<const std::byte> file, const std::string& name);
 
 /// Throws: DataError "Cannot decode 'name': why."
 [[noreturn]] void fail_decoding(const std::string& name, std::string_view why);

@@ -8,6 +8,7 @@
 #include <jerror.h>
 #include <jpeglib.h>
 
+#include "data/exif.h"
 #include "data/image_formats.h"
 #include "launch/base/error.h"
 #include "launch/base/text.h"
@@ -112,70 +113,14 @@ std::vector<std::uint8_t> rgb_of_cmyk(const std::vector<std::uint8_t>& cmyk, boo
   return rgb;
 }
 
-/// Numbers of a TIFF structure in its own byte order; zero behind the end.
-class Tiff {
- public:
-  explicit Tiff(std::span<const std::uint8_t> bytes)
-      : bytes_(bytes), big_(bytes.size() > 1 && bytes[0] == 'M') {}
-  [[nodiscard]] std::uint32_t number(std::size_t at, std::size_t width) const {
-    std::uint32_t value = 0;
-    for (std::size_t i = 0; i < width; ++i) {
-      const std::size_t from = at + (big_ ? i : width - 1 - i);
-      value = value << 8U | (from < bytes_.size() ? bytes_[from] : 0U);
-    }
-    return value;
-  }
-
- private:
-  std::span<const std::uint8_t> bytes_;
-  bool big_;
-};
-
-// EXIF 2.3, tag 0x0112 of the first directory; 1 (upright) when there is none.
-int exif_orientation(const jpeg_decompress_struct& info) {
-  constexpr std::size_t kEntryBytes = 12;
-  constexpr std::uint32_t kOrientation = 0x0112;
+int orientation_of(const jpeg_decompress_struct& info) {
+  constexpr std::string_view kExif("Exif\0\0", 6);
   for (jpeg_saved_marker_ptr marker = info.marker_list; marker != nullptr; marker = marker->next) {
     const std::span<const std::uint8_t> data(marker->data, marker->data_length);
-    if (data.size() < 14 || std::memcmp(data.data(), "Exif\0\0", 6) != 0) continue;
-    const Tiff tiff(data.subspan(6));
-    const std::size_t directory = tiff.number(4, 4);
-    const std::uint32_t entries = tiff.number(directory, 2);
-    for (std::uint32_t i = 0; i < entries && directory + i * kEntryBytes < data.size(); ++i) {
-      const std::size_t entry = directory + 2 + i * kEntryBytes;
-      if (tiff.number(entry, 2) != kOrientation) continue;
-      const std::uint32_t value = tiff.number(entry + 8, 2);
-      return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
-    }
+    if (data.size() < 14 || std::memcmp(data.data(), kExif.data(), kExif.size()) != 0) continue;
+    return exif_orientation(data.subspan(kExif.size()));
   }
   return 1;
-}
-
-// Values 2 to 8: mirrored and turned pictures; 5 to 8 exchange rows and columns.
-Image upright(Image image, int orientation) {
-  if (orientation == 1) return image;
-  const auto height = static_cast<std::size_t>(image.shape.height);
-  const auto width = static_cast<std::size_t>(image.shape.width);
-  const auto channels = static_cast<std::size_t>(image.shape.channels);
-  const bool exchange = orientation >= 5;
-  Image out{image.shape, std::vector<std::uint8_t>(image.pixels.size())};
-  if (exchange) std::swap(out.shape.height, out.shape.width);
-  const auto out_width = static_cast<std::size_t>(out.shape.width);
-  const bool flip_row =
-      orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
-  const bool flip_column =
-      orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
-  for (std::size_t y = 0; y < static_cast<std::size_t>(out.shape.height); ++y) {
-    for (std::size_t x = 0; x < out_width; ++x) {
-      std::size_t row = exchange ? x : y;
-      std::size_t column = exchange ? y : x;
-      if (exchange ? flip_column : flip_row) row = height - 1 - row;
-      if (exchange ? flip_row : flip_column) column = width - 1 - column;
-      std::memcpy(&out.pixels[(y * out_width + x) * channels],
-                  &image.pixels[(row * width + column) * channels], channels);
-    }
-  }
-  return out;
 }
 
 }  // namespace
@@ -192,7 +137,7 @@ Image decode_jpeg(std::span<const std::byte> file, const std::string& name) {
   const std::size_t row_bytes =
       static_cast<std::size_t>(image.shape.width) * static_cast<std::size_t>(components);
   image.pixels.resize(row_bytes * static_cast<std::size_t>(image.shape.height));
-  const int orientation = exif_orientation(jpeg.info);
+  const int orientation = orientation_of(jpeg.info);
   if (!read_rows(jpeg, image.pixels.data(), row_bytes))
     fail_decoding(name, jpeg.error.message.data());
   if (cmyk) image.pixels = rgb_of_cmyk(image.pixels, jpeg.info.saw_Adobe_marker != 0);

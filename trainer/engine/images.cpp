@@ -1,7 +1,10 @@
 #include "trainer/engine/images.h"
 
+#include <ATen/Parallel.h>
+
 #include "launch/base/error.h"
 #include "launch/base/random.h"
+#include "trainer/engine/byte_loops.h"
 
 namespace atelier::engine {
 
@@ -30,7 +33,33 @@ at::Tensor flips(const FlipKey& key) {
   return flip;
 }
 
+namespace {
+
+template <typename T>
+at::Tensor normalised(const at::Tensor& bytes_NHWC, const at::Tensor& flip) {
+  const at::Tensor bytes = bytes_NHWC.contiguous();
+  at::Tensor out = torch::empty(bytes.sizes(), c10::CppTypeToScalarType<T>::value);
+  const std::int64_t image = bytes[0].numel();
+  const bool* const mirror = flip.defined() ? flip.const_data_ptr<bool>() : nullptr;
+  at::parallel_for(0, bytes.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      normalise<T>({.bytes = bytes.const_data_ptr<std::uint8_t>() + i * image,
+                    .rows = bytes.size(1),
+                    .width = bytes.size(2),
+                    .channels = bytes.size(3)},
+                   mirror != nullptr && mirror[i], out.mutable_data_ptr<T>() + i * image);
+    }
+  });
+  return out.permute({0, 3, 1, 2});
+}
+
+}  // namespace
+
 at::Tensor to_images(const at::Tensor& bytes_NHWC, const at::Tensor& flip, at::ScalarType type) {
+  if (bytes_NHWC.is_cpu() && bytes_NHWC.numel() > 0) {  // on the host in one pass
+    if (type == torch::kFloat32) return normalised<float>(bytes_NHWC, flip);
+    if (type == torch::kFloat64) return normalised<double>(bytes_NHWC, flip);
+  }
   const at::Tensor turned =
       flip.defined() ? torch::where(flip, bytes_NHWC.flip({2}), bytes_NHWC) : bytes_NHWC;
   return turned.to(type).div_(127.5).sub_(1.0).permute({0, 3, 1, 2});

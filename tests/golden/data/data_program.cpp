@@ -8,8 +8,8 @@
 
 #include "data/describe.h"
 #include "data/image_codec.h"
-#include "data/import.h"
-#include "data/resize.h"
+#include "data/import/import.h"
+#include "data/import/resize.h"
 #include "data/shapes.h"
 #include "data/verify.h"
 #include "launch/base/error.h"
@@ -61,12 +61,19 @@ nlohmann::json verification(const Arguments& arguments) {
   return {{"findings", report.findings}, {"id", report.dataset_id}, {"bytes", report.bytes}};
 }
 
+// HEIGHT WIDTH [FIT FILTER], the last two as numbers.
+Geometry geometry_of(const Arguments& arguments) {
+  Geometry geometry{.height = std::stoi(arguments.at(3)), .width = std::stoi(arguments.at(4))};
+  if (arguments.size() > 5) geometry.fit = static_cast<Fit>(std::stoi(arguments[5]));
+  if (arguments.size() > 6) geometry.filter = static_cast<Filter>(std::stoi(arguments[6]));
+  return geometry;
+}
+
 nlohmann::json decoded(const Arguments& arguments) {
   LocalFileSystem files;
   const std::string content = files.read(arguments.at(1));
   Image image = decode_image(std::as_bytes(std::span(content)), arguments.at(1));
-  if (arguments.size() > 4)
-    image = crop_and_resize(image, std::stoi(arguments.at(3)), std::stoi(arguments.at(4)));
+  if (arguments.size() > 4) image = resized(image, geometry_of(arguments));
   if (arguments.size() > 2) write_png(files, arguments.at(2), image.shape, image.pixels);
   return {{"shape", {image.shape.height, image.shape.width, image.shape.channels}},
           {"pixels", image.pixels}};

@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "data/image_codec.h"
-#include "data/resize.h"
+#include "data/import/resize.h"
 #include "launch/base/error.h"
 #include "launch/base/random.h"
 #include "tests/unit/data/test_images.h"
@@ -90,7 +90,7 @@ TEST(Codec, the_message_names_file_and_reason) {
     (void)decode_image(bytes_of("text"), "notes.jpg");
     FAIL();
   } catch (const DataError& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("'notes.jpg': it is neither a JPEG nor a PNG"));
+    EXPECT_THAT(error.what(), testing::HasSubstr("'notes.jpg': it is no JPEG, PNG or WebP"));
   }
 }
 
@@ -109,14 +109,14 @@ TEST(Codec, a_huge_jpeg_header_is_refused_before_memory_is_taken) {
 TEST(Resize, keeps_flat_areas_flat_and_crops_the_centre) {
   for (const auto& [height, width] : {std::array{5, 9}, {31, 2}, {100, 100}, {1, 1}}) {
     const Image flat{{20, 30, 3}, std::vector<std::uint8_t>(1800, 77)};
-    const Image out = crop_and_resize(flat, height, width);
+    const Image out = resized(flat, {.height = height, .width = width});
     EXPECT_EQ(out.shape, (ImageShape{height, width, 3}));
     EXPECT_THAT(out.pixels, testing::Each(77));
   }
   Image wide{{4, 12, 1}, std::vector<std::uint8_t>(48, 0)};
   for (std::size_t y = 0; y < 4; ++y)
     for (std::size_t x = 4; x < 8; ++x) wide.pixels[y * 12 + x] = 200;
-  EXPECT_GT(crop_and_resize(wide, 2, 2).pixels[0], 150);
+  EXPECT_GT(resized(wide, {.height = 2, .width = 2}).pixels[0], 150);
 }
 
 TEST(Channels, grey_survives_the_way_to_colour_and_back) {

@@ -1,4 +1,4 @@
-#include "data/import.h"
+#include "data/import/import.h"
 
 #include <algorithm>
 #include <map>
@@ -10,7 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "data/class_folders.h"
+#include "data/import/class_folders.h"
 #include "data/reader.h"
 #include "data/verify.h"
 #include "launch/base/error.h"
@@ -163,7 +163,7 @@ TEST_F(ImportTest, the_first_bad_file_stops_it_by_name_or_is_skipped_and_listed)
   ASSERT_EQ(report.skipped.size(), 3U);
   EXPECT_EQ(report.skipped[0].name, "a/1100.png");
   EXPECT_THAT(report.skipped[1].reason, HasSubstr("too early"));
-  EXPECT_THAT(report.skipped[2].reason, HasSubstr("neither a JPEG nor a PNG"));
+  EXPECT_THAT(report.skipped[2].reason, HasSubstr("no JPEG, PNG or WebP"));
 }
 
 TEST_F(ImportTest, sizes_must_agree_unless_one_is_given) {
@@ -171,7 +171,7 @@ TEST_F(ImportTest, sizes_must_agree_unless_one_is_given) {
   add("a/2.png", picture_file(2));
   add("a/3.png", picture_file(3, {20, 12, 3}));
 
-  EXPECT_THAT(import_error(), HasSubstr("'a/3.png': it has 12 x 20 pixels, others have 8 x 8"));
+  EXPECT_THAT(import_error(), HasSubstr("'a/3.png': it has 12 x 20 pixels, 'a/1.png' has 8 x 8"));
   import({.size = ImageSize { 16, 16 }});
 
   EXPECT_EQ(open().shape(), (ImageShape{16, 16, 3}));
@@ -230,12 +230,12 @@ TEST_F(ImportTest, shuffles_by_its_seed_and_not_at_all_on_wish) {
 
 TEST_F(ImportTest, refuses_an_existing_target_and_an_empty_source) {
   std::filesystem::create_directories(source_);
-  EXPECT_THAT(import_error(), HasSubstr("no JPEG or PNG"));
+  EXPECT_THAT(import_error(), HasSubstr("There is no image in"));
   add("test/a/1.png", picture_file(1));
   EXPECT_THAT(import_error(), HasSubstr("without training images"));
   add("train/a/1.png", picture_file(1));
-  add("train/a/2.webp", "RIFF");
-  EXPECT_THAT(import_error(), HasSubstr("only JPEG and PNG are read"));
+  add("train/a/2.gif", "RIFF");
+  EXPECT_THAT(import_error(), HasSubstr("only JPEG, PNG and WebP are read"));
   std::filesystem::create_directories(out_);
   EXPECT_THROW(import(), OutputError);
 }

@@ -122,6 +122,22 @@ TEST(Images, channels_and_pixels_keep_their_places) {
   EXPECT_EQ(bytes_of(to_bytes(images)), std::string(bytes.begin(), bytes.end()));
 }
 
+TEST(Images, are_those_of_plain_operations_bit_for_bit) {
+  for (const std::int64_t channels : {1, 3}) {
+    const at::Tensor bytes = torch::randint(0, 256, {5, 16, 24, channels}, torch::kByte);
+    const at::Tensor flip = torch::tensor({1, 0, 0, 1, 1}, torch::kBool).view({5, 1, 1, 1});
+    for (const at::ScalarType type : {torch::kFloat, torch::kDouble}) {
+      const auto plain = [&](const at::Tensor& turned) {
+        return turned.to(type).div_(127.5).sub_(1.0).permute({0, 3, 1, 2});
+      };
+      EXPECT_TRUE(to_images(bytes, {}, type).equal(plain(bytes)));
+      EXPECT_TRUE(
+          to_images(bytes, flip, type).equal(plain(torch::where(flip, bytes.flip({2}), bytes))));
+      EXPECT_TRUE(to_images(bytes, flip, type).is_contiguous(at::MemoryFormat::ChannelsLast));
+    }
+  }
+}
+
 TEST(Images, values_beyond_the_range_are_clipped) {
   const at::Tensor wild = torch::tensor({-3.0F, 0.0F, 3.0F}).view({1, 1, 1, 3});
   EXPECT_TRUE(to_bytes(wild).view(-1).equal(torch::tensor({0, 128, 255}, torch::kByte)));

@@ -1,4 +1,4 @@
-#include "data/class_folders.h"
+#include "data/import/class_folders.h"
 
 #include <algorithm>
 #include <array>
@@ -7,14 +7,6 @@
 
 namespace atelier::data {
 namespace {
-
-constexpr const char* kNoClass = "images";
-
-std::string lower(std::string word) {
-  std::transform(word.begin(), word.end(), word.begin(),
-                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
-  return word;
-}
 
 // Parts between slashes, without empty ones, "." and "..".
 std::vector<std::string> parts_of(const std::string& name) {
@@ -69,16 +61,38 @@ std::size_t sequence_length(const std::string& raw, std::size_t at) {
 
 }  // namespace
 
+std::string lower(std::string word) {
+  std::transform(word.begin(), word.end(), word.begin(),
+                 [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
+  return word;
+}
+
+std::string extension_of(const std::string& name) {
+  const std::size_t dot = name.rfind('.');
+  const std::size_t slash = name.find_last_of("/\\");
+  const bool in_folder = dot != std::string::npos && slash != std::string::npos && slash > dot;
+  return dot == std::string::npos || in_folder ? "" : lower(name.substr(dot));
+}
+
+Split split_of_shard(const std::string& name) {
+  const std::vector<std::string> parts = parts_of(name);
+  for (std::size_t i = 0; i + 1 < parts.size(); ++i) {
+    const auto letter = [](unsigned char c) { return std::isalpha(c) != 0; };
+    const auto end = std::find_if_not(parts[i].begin(), parts[i].end(), letter);
+    if (const auto split = split_of_folder({parts[i].begin(), end})) return *split;
+  }
+  return Split::kTrain;
+}
+
 NameKind kind_of_name(const std::string& name) {
-  constexpr std::array<const char*, 5> kImageFiles{".jpg", ".jpeg", ".jpe", ".jfif", ".png"};
-  constexpr std::array<const char*, 10> kOthers{".webp", ".gif",  ".bmp", ".tif", ".tiff",
-                                                ".heic", ".avif", ".ppm", ".pgm", ".jp2"};
+  constexpr std::array<const char*, 6> kImageFiles{".jpg",  ".jpeg", ".jpe",
+                                                   ".jfif", ".png",  ".webp"};
+  constexpr std::array<const char*, 9> kOthers{".gif",  ".bmp", ".tif", ".tiff", ".heic",
+                                               ".avif", ".ppm", ".pgm", ".jp2"};
   const std::vector<std::string> parts = parts_of(name);
   const auto hidden = [](const std::string& part) { return part[0] == '.' || part == "__MACOSX"; };
   if (parts.empty() || std::any_of(parts.begin(), parts.end(), hidden)) return NameKind::kHidden;
-  const std::string& file = parts.back();
-  const std::size_t dot = file.rfind('.');
-  const std::string extension = dot == std::string::npos ? "" : lower(file.substr(dot));
+  const std::string extension = extension_of(parts.back());
   const auto is = [&](const char* known) { return extension == known; };
   if (std::any_of(kImageFiles.begin(), kImageFiles.end(), is)) return NameKind::kImage;
   if (std::any_of(kOthers.begin(), kOthers.end(), is)) return NameKind::kOtherImage;

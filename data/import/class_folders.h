@@ -1,7 +1,7 @@
 // From the names of files to splits and classes: train, valid (val, validation) and test folders
 // are splits, the folder below is the class; without such folders all is train. One wrapping folder
-// around everything is ignored. Names are only names: nothing is ever opened through them.
-// Thread safety: pure functions.
+// around everything is ignored. Names are only names: nothing is ever opened through them. Thread
+// safety: pure functions.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,15 @@ struct PlacedName {
 
 /// One result per name, in the same order. Requires: names of images.
 [[nodiscard]] std::vector<PlacedName> place_names(const std::vector<std::string>& names);
+
+/// Where the name of a shard of a larger set ("train-00012/...") says it, or its folder.
+[[nodiscard]] Split split_of_shard(const std::string& name);
+
+/// In lower case, with its dot: ".jpg"; empty when there is none.
+[[nodiscard]] std::string extension_of(const std::string& name);
+[[nodiscard]] std::string lower(std::string word);
+
+inline constexpr const char* kNoClass = "images";  ///< of images without a class
 
 /// Valid UTF-8 without control characters; what is neither becomes '?'.
 [[nodiscard]] std::string clean_text(const std::string& raw);

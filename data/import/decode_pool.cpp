@@ -1,4 +1,4 @@
-#include "data/decode_pool.h"
+#include "data/import/decode_pool.h"
 
 #include <condition_variable>
 #include <deque>
@@ -15,12 +15,12 @@ namespace atelier::data {
 namespace {
 
 // Files travel in bundles, so that tiny images do not cost a wake-up each.
-constexpr std::size_t kBundleFiles = 64;
+constexpr std::size_t kBundleImages = 64;
 constexpr std::size_t kBundleBytes = std::size_t{4} << 20U;
 constexpr std::size_t kMaxBundles = 8;
 
 struct Bundle {
-  std::vector<std::pair<std::size_t, SourceFile>> files;
+  std::vector<std::pair<std::size_t, SourceImage>> images;
   std::size_t bytes = 0;
 };
 
@@ -42,7 +42,7 @@ struct DecodePool::Impl {
       changed.notify_all();
       std::exception_ptr problem;
       try {
-        for (const auto& [position, file] : bundle.files) work(position, file);
+        for (const auto& [id, image] : bundle.images) work(id, image);
       } catch (...) {
         problem = std::current_exception();
       }
@@ -56,7 +56,7 @@ struct DecodePool::Impl {
   }
 
   void push() {
-    if (open.files.empty()) return;
+    if (open.images.empty()) return;
     {
       std::unique_lock lock(mutex);
       changed.wait(lock, [&] { return queue.size() < kMaxBundles || error != nullptr; });
@@ -86,10 +86,11 @@ DecodePool::DecodePool(int threads, Work work) : impl_(std::make_unique<Impl>(st
 
 DecodePool::~DecodePool() = default;
 
-void DecodePool::add(std::size_t position, SourceFile file) {
-  impl_->open.bytes += file.content.size();
-  impl_->open.files.emplace_back(position, std::move(file));
-  if (impl_->open.files.size() >= kBundleFiles || impl_->open.bytes >= kBundleBytes) impl_->push();
+void DecodePool::add(std::size_t id, SourceImage image) {
+  impl_->open.bytes += image.file.size() + (image.pixels ? image.pixels->pixels.size() : 0);
+  impl_->open.images.emplace_back(id, std::move(image));
+  if (impl_->open.images.size() >= kBundleImages || impl_->open.bytes >= kBundleBytes)
+    impl_->push();
 }
 
 void DecodePool::finish() {

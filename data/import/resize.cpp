@@ -1,4 +1,4 @@
-#include "data/resize.h"
+#include "data/import/resize.h"
 
 #include <algorithm>
 #include <cmath>
@@ -26,26 +26,39 @@ struct Lines {
 };
 
 double lanczos3(double x) {
-  x = std::abs(x);
   if (x < 1e-9) return 1.0;
-  if (x >= 3.0) return 0.0;
   const double angle = std::numbers::pi * x;
   return 3.0 * std::sin(angle) * std::sin(angle / 3.0) / (angle * angle);
 }
 
+double support_of(Filter filter) {
+  if (filter == Filter::kLanczos) return 3.0;
+  return filter == Filter::kBox ? 0.5 : 1.0;
+}
+
+// Of an input `x` pixels away.
+double weight_of(Filter filter, double x) {
+  // A box ends on one side with an input, on the other before it: each belongs to one box.
+  if (filter == Filter::kBox) return x >= -0.5 && x < 0.5 ? 1.0 : 0.0;
+  x = std::abs(x);
+  if (x >= support_of(filter)) return 0.0;
+  return filter == Filter::kLanczos ? lanczos3(x) : 1.0 - x;
+}
+
 // `from` + `extent` inputs of a line of `size` become `out` outputs.
-std::vector<Taps> taps_of(double from, double extent, std::size_t size, int out) {
+std::vector<Taps> taps_of(Filter filter, double from, double extent, std::size_t size, int out) {
   const double scale = extent / out;
   const double widen = std::max(scale, 1.0);
+  const double support = support_of(filter) * widen;
   std::vector<Taps> all;
   for (int i = 0; i < out; ++i) {
     const double centre = from + (i + 0.5) * scale;
-    const auto first = static_cast<std::size_t>(std::max(0.0, std::floor(centre - 3.0 * widen)));
-    const auto end = std::min(size, static_cast<std::size_t>(std::ceil(centre + 3.0 * widen)));
+    const auto first = static_cast<std::size_t>(std::max(0.0, std::floor(centre - support)));
+    const auto end = std::min(size, static_cast<std::size_t>(std::ceil(centre + support)));
     std::vector<double> weights;
     double sum = 0;
     for (std::size_t at = first; at < end; ++at) {
-      weights.push_back(lanczos3((static_cast<double>(at) + 0.5 - centre) / widen));
+      weights.push_back(weight_of(filter, (static_cast<double>(at) + 0.5 - centre) / widen));
       sum += weights.back();
     }
     Taps taps{first, {}};
@@ -98,39 +111,80 @@ void resample(const std::vector<Taps>& taps, const Pass& pass, const std::uint8_
   }
 }
 
-}  // namespace
+/// The part of an image that becomes all of another. Units: pixels.
+struct Part {
+  double height;
+  double width;
+};
 
-Image crop_and_resize(const Image& image, int height, int width) {
-  ATELIER_CHECK(height > 0 && width > 0, text("resize to ", height, " x ", width));
-  if (image.shape.height == height && image.shape.width == width) return image;
-  const double zoom = std::min(static_cast<double>(image.shape.height) / height,
-                               static_cast<double>(image.shape.width) / width);
-  const double crop_height = zoom * height;
-  const double crop_width = zoom * width;
+Image scaled(const Image& image, const Part& part, const Geometry& to) {
   const auto channels = static_cast<std::size_t>(image.shape.channels);
   const auto rows = static_cast<std::size_t>(image.shape.height);
   const auto columns = static_cast<std::size_t>(image.shape.width);
-  const auto out_columns = static_cast<std::size_t>(width);
+  const auto out_columns = static_cast<std::size_t>(to.width);
+  const double left = (image.shape.width - part.width) / 2;
+  const double top = (image.shape.height - part.height) / 2;
 
-  Image narrow{{image.shape.height, width, image.shape.channels}, {}};
+  Image narrow{{image.shape.height, to.width, image.shape.channels}, {}};
   narrow.pixels.resize(narrow.shape.bytes());
-  resample(taps_of((image.shape.width - crop_width) / 2, crop_width, columns, width),
+  resample(taps_of(to.filter, left, part.width, columns, to.width),
            {.along_in = {channels, channels},
             .along_out = {channels, channels},
             .across = {rows, columns * channels},
             .across_out_step = out_columns * channels},
            image.pixels.data(), narrow.pixels.data());
 
-  Image out{{height, width, image.shape.channels}, {}};
+  Image out{{to.height, to.width, image.shape.channels}, {}};
   out.pixels.resize(out.shape.bytes());
   const std::size_t row_bytes = out_columns * channels;
-  resample(taps_of((image.shape.height - crop_height) / 2, crop_height, rows, height),
+  resample(taps_of(to.filter, top, part.height, rows, to.height),
            {.along_in = {channels, row_bytes},
             .along_out = {channels, row_bytes},
             .across = {out_columns, channels},
             .across_out_step = channels},
            narrow.pixels.data(), out.pixels.data());
   return out;
+}
+
+Image centred_on_black(const Image& image, int height, int width) {
+  Image out{{height, width, image.shape.channels}, {}};
+  out.pixels.resize(out.shape.bytes());
+  const auto channels = static_cast<std::size_t>(image.shape.channels);
+  const auto row_bytes = static_cast<std::size_t>(image.shape.width) * channels;
+  const auto left = static_cast<std::size_t>((width - image.shape.width) / 2) * channels;
+  const auto top = static_cast<std::size_t>((height - image.shape.height) / 2);
+  for (std::size_t y = 0; y < static_cast<std::size_t>(image.shape.height); ++y) {
+    std::copy_n(&image.pixels[y * row_bytes], row_bytes,
+                &out.pixels[(top + y) * static_cast<std::size_t>(width) * channels + left]);
+  }
+  return out;
+}
+
+}  // namespace
+
+Image resized(const Image& image, const Geometry& to) {
+  ATELIER_CHECK(to.height > 0 && to.width > 0, text("resize to ", to.height, " x ", to.width));
+  if (image.shape.height == to.height && image.shape.width == to.width) return image;
+  const double height = image.shape.height;
+  const double width = image.shape.width;
+  const double by_height = height / to.height;
+  const double by_width = width / to.width;
+  switch (to.fit) {
+    case Fit::kCrop: {
+      const double zoom = std::min(by_height, by_width);
+      return scaled(image, {zoom * to.height, zoom * to.width}, to);
+    }
+    case Fit::kPad: {
+      const double zoom = std::max(by_height, by_width);
+      Geometry inner = to;
+      inner.height = std::clamp(static_cast<int>(std::lround(height / zoom)), 1, to.height);
+      inner.width = std::clamp(static_cast<int>(std::lround(width / zoom)), 1, to.width);
+      return centred_on_black(scaled(image, {height, width}, inner), to.height, to.width);
+    }
+    case Fit::kStretch:
+      break;
+  }
+  return scaled(image, {height, width}, to);
 }
 
 Image with_channels(Image image, int channels) {
@@ -146,6 +200,17 @@ Image with_channels(Image image, int channels) {
       out.pixels[i] = static_cast<std::uint8_t>(
           (19595U * rgb[0] + 38470U * rgb[1] + 7471U * rgb[2] + 32768U) >> 16U);
     }
+  }
+  return out;
+}
+
+Image mirrored(const Image& image) {
+  Image out = image;
+  const auto channels = static_cast<std::size_t>(image.shape.channels);
+  const auto width = static_cast<std::size_t>(image.shape.width);
+  for (std::size_t i = 0; i < image.pixels.size() / channels; ++i) {
+    const std::size_t from = i - i % width + (width - 1 - i % width);
+    std::copy_n(&image.pixels[from * channels], channels, &out.pixels[i * channels]);
   }
   return out;
 }

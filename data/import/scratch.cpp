@@ -1,0 +1,125 @@
+#include "data/import/scratch.h"
+
+#include <algorithm>
+#include <charconv>
+#include <string_view>
+
+#include "launch/base/hash.h"
+#include "launch/base/text.h"
+
+namespace atelier::data {
+namespace {
+
+constexpr std::size_t kLinesAtOnce = std::size_t{1} << 14U;  // bytes
+constexpr std::string_view kRows = ".rows-";
+constexpr std::string_view kJournal = ".journal-";
+
+Path file_of(const Path& folder, std::string_view kind, std::size_t number) {
+  return folder / text(kind, number);
+}
+
+/// "ID CHANNELS ROW HASH"; nothing when the line was cut off.
+struct Line {
+  std::uint64_t id = 0;
+  std::uint64_t channels = 0;
+  std::uint64_t row = 0;
+  std::uint64_t hash = 0;
+};
+std::optional<Line> parse(std::string_view words) {
+  Line line;
+  for (std::uint64_t* const field : {&line.id, &line.channels, &line.row, &line.hash}) {
+    const auto [end, error] = std::from_chars(words.data(), words.data() + words.size(), *field);
+    if (error != std::errc()) return std::nullopt;
+    words.remove_prefix(static_cast<std::size_t>(end - words.data()));
+    if (!words.empty()) words.remove_prefix(1);
+  }
+  return line;
+}
+
+}  // namespace
+
+Scratch::Scratch(FileSystem& files, const Path& folder, std::size_t number, std::size_t row_bytes)
+    : files_(files),
+      folder_(folder),
+      row_bytes_(row_bytes),
+      rows_(file_of(folder, kRows, number), RawFile::Mode::kScratch),
+      journal_(file_of(folder, kJournal, number), RawFile::Mode::kScratch) {}
+
+std::size_t Scratch::count(FileSystem& files, const Path& folder) {
+  const std::vector<std::string> names = files.list(folder);
+  std::size_t count = 0;
+  for (const std::string& name : names) {
+    if (!name.starts_with(kRows)) continue;
+    const std::size_t number = std::strtoull(name.c_str() + kRows.size(), nullptr, 10);
+    count = std::max(count, number + 1);
+  }
+  return count;
+}
+
+void Scratch::remove(FileSystem& files, const Path& folder) {
+  for (const std::string& name : files.list(folder)) {
+    if (name.starts_with(kRows) || name.starts_with(kJournal)) files.remove_all(folder / name);
+  }
+}
+
+void Scratch::add(std::uint64_t id, int channels, std::span<const std::uint8_t> rgb) {
+  std::uint64_t row = 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    row = next_row_++;
+  }
+  rows_.write_at(row * row_bytes_, std::as_bytes(rgb));
+  const std::uint64_t hash = xxh3_64(std::as_bytes(rgb));
+  const std::scoped_lock lock(mutex_);
+  lines_ += text(id, " ", channels, " ", row, " ", hash, "\n");
+  if (lines_.size() < kLinesAtOnce) return;
+  journal_.write_at(written_, std::as_bytes(std::span(lines_)));
+  written_ += lines_.size();
+  lines_.clear();
+}
+
+void Scratch::flush() {
+  const std::scoped_lock lock(mutex_);
+  journal_.write_at(written_, std::as_bytes(std::span(lines_)));
+  written_ += lines_.size();
+  lines_.clear();
+}
+
+void Scratch::open_all(std::uint64_t images, bool check) {
+  places_.assign(images, {});
+  readable_.clear();
+  const std::size_t files = count(files_, folder_);
+  for (std::size_t number = 0; number < files; ++number) open(number, check);
+}
+
+void Scratch::open(std::size_t number, bool check) {
+  const Path journal = file_of(folder_, kJournal, number);
+  readable_.emplace_back(file_of(folder_, kRows, number), RawFile::Mode::kRead);
+  if (!files_.exists(journal)) return;
+  const std::string lines = files_.read(journal);
+  const std::uint64_t rows = readable_.back().size() / row_bytes_;
+  std::vector<std::byte> row(row_bytes_);
+  for (std::size_t at = 0; at < lines.size();) {
+    const std::size_t end = lines.find('\n', at);
+    if (end == std::string::npos) return;
+    const auto line = parse(std::string_view(lines).substr(at, end - at));
+    at = end + 1;
+    const bool fits = line && line->id < places_.size() && line->row < rows &&
+                      (line->channels == 1 || line->channels == 3);
+    if (!fits) continue;
+    if (check) {
+      readable_.back().read_at(line->row * row_bytes_, row);
+      if (xxh3_64(row) != line->hash) continue;
+    }
+    places_[line->id] = {.row = line->row,
+                         .file = static_cast<std::uint32_t>(number),
+                         .channels = static_cast<std::int32_t>(line->channels)};
+  }
+}
+
+void Scratch::read(std::uint64_t id, std::span<std::uint8_t> rgb) const {
+  const Place& place = places_.at(id);
+  readable_.at(place.file).read_at(place.row * row_bytes_, std::as_writable_bytes(rgb));
+}
+
+}  // namespace atelier::data

@@ -1,0 +1,65 @@
+// Decoded images on disk, until the dataset is written: rows of RGB pixels, and a journal that says
+// whose they are. Each process writes files of its own and reads those of all, also of processes
+// that were killed before: what their journals name, and whose bytes are as the journal says, need
+// not be decoded again. Thread safety: add() and read() from any thread.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/raw_file.h"
+#include "launch/base/file_system.h"
+
+namespace atelier::data {
+
+class Scratch {
+ public:
+  /// Files in `folder`, of a number that no process has used or will use. Throws: IoError.
+  Scratch(FileSystem& files, const Path& folder, std::size_t number, std::size_t row_bytes);
+
+  /// Files that are in `folder` already. Throws: IoError.
+  [[nodiscard]] static std::size_t count(FileSystem& files, const Path& folder);
+
+  /// Removes them. Throws: IoError.
+  static void remove(FileSystem& files, const Path& folder);
+
+  /// Keeps the row of image `id`, whose file has `channels`. Throws: IoError.
+  void add(std::uint64_t id, int channels, std::span<const std::uint8_t> rgb);
+  /// So that others find everything. Throws: IoError.
+  void flush();
+
+  /// Opens all files that are there, for ids below `images`; `check` looks at every row. Throws:
+  /// IoError.
+  void open_all(std::uint64_t images, bool check);
+  /// Channels of the image's file; 0: there is no row of it. Requires: open_all().
+  [[nodiscard]] int channels(std::uint64_t id) const { return places_.at(id).channels; }
+  /// Requires: channels(id) is not 0. Throws: IoError.
+  void read(std::uint64_t id, std::span<std::uint8_t> rgb) const;
+
+ private:
+  struct Place {
+    std::uint64_t row = 0;
+    std::uint32_t file = 0;
+    std::int32_t channels = 0;
+  };
+  void open(std::size_t number, bool check);
+
+  FileSystem& files_;
+  Path folder_;
+  std::size_t row_bytes_;
+  RawFile rows_;
+  RawFile journal_;
+  std::mutex mutex_;
+  std::uint64_t next_row_ = 0;  // guarded by mutex_
+  std::string lines_;           // guarded by mutex_: not in the journal yet
+  std::uint64_t written_ = 0;   // guarded by mutex_: bytes of the journal
+  std::vector<Place> places_;   ///< by id
+  std::deque<RawFile> readable_;
+};
+
+}  // namespace atelier::data
