@@ -263,7 +263,13 @@ StagingFolder::StagingFolder(FileSystem& files, const Path& target, const std::s
   const Path note = path_ / kPurposeName;
   if (!purpose.empty() && files_.exists(note) && files_.read(note) == purpose) return;
   for (const std::string& name : files_.list(path_)) files_.remove_all(path_ / name);
-  if (!purpose.empty()) write_atomically(files_, note, purpose);
+  if (purpose.empty()) return;
+  try {
+    write_atomically(files_, note, purpose);
+  } catch (const IoError&) {
+    files_.remove_all(path_);
+    throw;
+  }
 }
 
 // The folder itself is locked, so that the lock moves with it when it is renamed. File systems

@@ -203,16 +203,16 @@ class ArraySource final : public ImageSource {
     }
   }
 
-  // "x_train" and "x_test" → "x_"; "cifar/data_batch_1/images" and "test_batch/images" → "images".
+  // "x_train" and "x_test" → "x"; "train-images-idx3-ubyte" and "t10k-images-..." →
+  // "imagesidxubyte".
   static std::string without_split(const std::string& name) {
-    std::string word = lower(name);
-    for (const std::string_view part : {"training", "train", "testing", "test", "t10k",
-                                        "validation", "valid", "val", "data_batch", "_batch"}) {
-      if (const std::size_t at = word.find(part); at != std::string::npos)
-        word.erase(at, part.size());
+    std::string word = lower(name.substr(name.find_last_of('/') + 1));
+    for (const std::string_view part :
+         {"training", "train", "testing", "test", "t10k", "validation", "valid", "val"}) {
+      const std::size_t at = word.find(part);
+      if (at != std::string::npos) word.erase(at, part.size());
     }
-    std::erase_if(
-        word, [](char letter) { return std::isdigit(static_cast<unsigned char>(letter)) != 0; });
+    std::erase_if(word, [](unsigned char letter) { return std::isalpha(letter) == 0; });
     return word;
   }
 

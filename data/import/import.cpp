@@ -141,15 +141,17 @@ class Import {
   ImportReport run() {
     together_.all([&] { return list(); });
     const Path folder = together_.first([&] { return stage(); });
-    const std::size_t scratch_number =
+    const std::size_t kept =
         std::stoul(together_.first([&] { return std::to_string(Scratch::count(files_, folder)); }));
     const ImageShape row{size_.height, size_.width, kScratchChannels};
-    Scratch scratch(files_, folder, scratch_number + static_cast<std::size_t>(crew_.rank()),
+    Scratch scratch(files_, folder, kept + static_cast<std::size_t>(crew_.rank()),
                     std::max<std::size_t>(1, row.bytes()));
-    const Problems problems = decode(together_.all([&] { return encode(decode_share(scratch)); }));
+    const Problems problems =
+        decode(together_.all([&] { return encode(decode_share(scratch, kept)); }));
     judge(problems);
     together_.all([&] {
-      scratch.open_all(listing_.items.size(), false);
+      scratch.open_all(kept + static_cast<std::size_t>(crew_.world()), listing_.items.size(),
+                       false);
       return "";
     });
     write(folder, scratch);
@@ -189,8 +191,8 @@ class Import {
   }
 
   // What a killed import has left is not done again.
-  Problems decode_share(Scratch& scratch) {
-    scratch.open_all(listing_.items.size(), true);
+  Problems decode_share(Scratch& scratch, std::size_t kept_files) {
+    scratch.open_all(kept_files, listing_.items.size(), true);
     std::vector<bool> mine(wanted_.size());
     const auto world = static_cast<std::size_t>(crew_.world());
     std::size_t turn = 0;

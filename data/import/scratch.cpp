@@ -85,19 +85,20 @@ void Scratch::flush() {
   lines_.clear();
 }
 
-void Scratch::open_all(std::uint64_t images, bool check) {
+void Scratch::open_all(std::size_t end, std::uint64_t images, bool check) {
   places_.assign(images, {});
   readable_.clear();
-  const std::size_t files = count(files_, folder_);
-  for (std::size_t number = 0; number < files; ++number) open(number, check);
+  for (std::size_t number = 0; number < end; ++number) open(number, check);
 }
 
 void Scratch::open(std::size_t number, bool check) {
   const Path journal = file_of(folder_, kJournal, number);
-  readable_.emplace_back(file_of(folder_, kRows, number), RawFile::Mode::kRead);
-  if (!files_.exists(journal)) return;
+  const Path rows_file = file_of(folder_, kRows, number);
+  if (!files_.exists(journal) || !files_.exists(rows_file)) return;  // killed before it had both
+  const RawFile& file =
+      readable_.emplace(number, RawFile(rows_file, RawFile::Mode::kRead)).first->second;
   const std::string lines = files_.read(journal);
-  const std::uint64_t rows = readable_.back().size() / row_bytes_;
+  const std::uint64_t rows = file.size() / row_bytes_;
   std::vector<std::byte> row(row_bytes_);
   for (std::size_t at = 0; at < lines.size();) {
     const std::size_t end = lines.find('\n', at);
@@ -108,7 +109,7 @@ void Scratch::open(std::size_t number, bool check) {
                       (line->channels == 1 || line->channels == 3);
     if (!fits) continue;
     if (check) {
-      readable_.back().read_at(line->row * row_bytes_, row);
+      file.read_at(line->row * row_bytes_, row);
       if (xxh3_64(row) != line->hash) continue;
     }
     places_[line->id] = {.row = line->row,

@@ -5,7 +5,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -33,9 +33,9 @@ class Scratch {
   /// So that others find everything. Throws: IoError.
   void flush();
 
-  /// Opens all files that are there, for ids below `images`; `check` looks at every row. Throws:
-  /// IoError.
-  void open_all(std::uint64_t images, bool check);
+  /// Opens the files of numbers below `end`, for ids below `images`; of several rows of an image
+  /// the one in the file of the highest number counts. `check` looks at every row. Throws: IoError.
+  void open_all(std::size_t end, std::uint64_t images, bool check);
   /// Channels of the image's file; 0: there is no row of it. Requires: open_all().
   [[nodiscard]] int channels(std::uint64_t id) const { return places_.at(id).channels; }
   /// Requires: channels(id) is not 0. Throws: IoError.
@@ -55,11 +55,11 @@ class Scratch {
   RawFile rows_;
   RawFile journal_;
   std::mutex mutex_;
-  std::uint64_t next_row_ = 0;  // guarded by mutex_
-  std::string lines_;           // guarded by mutex_: not in the journal yet
-  std::uint64_t written_ = 0;   // guarded by mutex_: bytes of the journal
-  std::vector<Place> places_;   ///< by id
-  std::deque<RawFile> readable_;
+  std::uint64_t next_row_ = 0;               // guarded by mutex_
+  std::string lines_;                        // guarded by mutex_: not in the journal yet
+  std::uint64_t written_ = 0;                // guarded by mutex_: bytes of the journal
+  std::vector<Place> places_;                ///< by id
+  std::map<std::size_t, RawFile> readable_;  ///< by number
 };
 
 }  // namespace atelier::data

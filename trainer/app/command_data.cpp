@@ -79,7 +79,7 @@ class ProgressLine {
  private:
   const Clock& clock_;
   std::string phase_;
-  TimePoint start_{};
+  Clock::Steady::time_point start_{};
 };
 
 data::ImageSize parse_size(const std::string& size) {

@@ -1,6 +1,7 @@
 // Reads the command line, makes what all subcommands share, runs one, and turns every error into
 // one message and an exit code.
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 
@@ -89,27 +90,41 @@ ExitCode run_once(const Action& action, Context& context) {
   return context.comm.rank() == 0 ? action(context) : ExitCode::kDone;  // the end is a barrier
 }
 
-// A command that one rank does alone needs no GPUs.
-comm::Backend backend_of(const std::string& name, bool shared) {
+/// What a command needs of the job.
+enum class Needs : std::uint8_t {
+  kOneRank,  ///< rank 0 does it, the others wait
+  kRanks,    ///< all share the work, on the host
+  kDevices   ///< and use GPUs where they have some
+};
+
+Needs needs_of(const CLI::App& app) {
+  for (const char* const command : {"train", "bench", "doctor"})
+    if (app.got_subcommand(command)) return Needs::kDevices;
+  const bool imports =
+      app.got_subcommand("data") && app.get_subcommand("data")->got_subcommand("import");
+  return imports ? Needs::kRanks : Needs::kOneRank;
+}
+
+comm::Backend backend_of(const std::string& name, Needs needs) {
   const comm::Backend backend = comm::parse_backend(name);
-  if (backend != comm::Backend::kAuto || shared) return backend;
+  if (backend != comm::Backend::kAuto || needs == Needs::kDevices) return backend;
   return comm::started_by_mpirun() ? comm::Backend::kMpi : comm::Backend::kSelf;
 }
 
-int run(const Action& action, bool shared, const BackendChoice& backend) {
+int run(const Action& action, Needs needs, const BackendChoice& backend) {
   ProcessLog starting({});
   std::unique_ptr<comm::Comm> comm;
   std::unique_ptr<ProcessLog> log;
   try {
     comm::MpiSession session(comm::started_by_mpirun());
     comm = comm::make_comm(
-        session, {.backend = backend_of(backend.name, shared), .share_device = backend.share_gpu});
+        session, {.backend = backend_of(backend.name, needs), .share_device = backend.share_gpu});
     log = std::make_unique<ProcessLog>(
         ProcessLogOptions{.rank = comm->rank(), .world = comm->world(), .file = {}});
     LocalFileSystem files;
     SystemClock clock;
     Context context{.files = files, .clock = clock, .log = *log, .comm = *comm};
-    const ExitCode code = shared ? action(context) : run_once(action, context);
+    const ExitCode code = needs == Needs::kOneRank ? run_once(action, context) : action(context);
     comm->close();
     comm.reset();
     session.close();
@@ -130,12 +145,11 @@ int main(int argc, char** argv) {
   atelier::app::keep_freed_memory();
   atelier::app::Action chosen;
   atelier::app::BackendChoice backend;
-  bool shared = true;
+  auto needs = atelier::app::Needs::kDevices;
   const auto app = atelier::app::command_line(chosen, backend);
   try {
     app->parse(argc, argv);
-    shared = app->got_subcommand("train") || app->got_subcommand("bench") ||
-             app->got_subcommand("doctor");
+    needs = atelier::app::needs_of(*app);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app->exit(error);
     // Told like every other error: once, however many ranks were started.
@@ -143,5 +157,5 @@ int main(int argc, char** argv) {
       throw atelier::ConfigError(problem, "See `atelier --help` and `atelier COMMAND --help`.");
     };
   }
-  return atelier::app::run(chosen, shared, backend);
+  return atelier::app::run(chosen, needs, backend);
 }

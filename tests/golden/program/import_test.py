@@ -281,7 +281,7 @@ class Wishes(ImportTest):
         self.assertAlmostEqual(len(found["valid"]), 400, delta=60)
         self.assertAlmostEqual(len(found["test"]), 200, delta=45)
         self.assertEqual(sum(map(len, found.values())), 2000)
-        self.assertIn("100 in all", self.refused(self.photos, "--split", "70:20:20", code=64))
+        self.assertIn("100 in all", self.refused(self.photos, "--split", "70:20:20", code=2))
 
     def test_a_limit_draws_by_the_seed(self):
         drawn = []
