@@ -76,7 +76,8 @@ class TableWriter {
 
 }  // namespace
 
-DatasetWriter::DatasetWriter(FileSystem& files, Path folder, DatasetPlan plan)
+DatasetWriter::DatasetWriter(FileSystem& files, Path folder, DatasetPlan plan,
+                             const std::vector<std::uint64_t>& rows)
     : files_(files), folder_(std::move(folder)), plan_(std::move(plan)) {
   if (plan_.samples.at(index_of(Split::kTrain)) == 0) {
     throw DataError(
@@ -104,7 +105,24 @@ DatasetWriter::DatasetWriter(FileSystem& files, Path folder, DatasetPlan plan)
     SplitEntry& entry = manifest_.splits.at(index_of(split));
     entry.num_samples = plan_.samples.at(index_of(split));
     entry.class_counts.assign(plan_.class_names.size(), 0);
-    cut(split);
+    if (rows.empty()) cut(split);
+  }
+  if (!rows.empty()) take_over(rows);
+}
+
+void DatasetWriter::take_over(const std::vector<std::uint64_t>& rows) {
+  std::size_t next = 0;
+  for (const Split split : kSplits) {
+    const std::size_t begin = parts_.size();
+    for (std::uint64_t first = 0; first < plan_.samples.at(index_of(split)); ++next) {
+      parts_.push_back({.split = split,
+                        .index = parts_.size() - begin,
+                        .count = 0,
+                        .first = first,
+                        .rows = rows.at(next)});
+      first += rows.at(next);
+    }
+    for (std::size_t i = begin; i < parts_.size(); ++i) parts_[i].count = parts_.size() - begin;
   }
 }
 

@@ -80,8 +80,10 @@ using FillRows = std::function<void(const RowBlock&)>;
 /// writer killed between them goes on where it was.
 class DatasetWriter {
  public:
-  /// Throws: DataError for an impossible plan.
-  DatasetWriter(FileSystem& files, Path folder, DatasetPlan plan);
+  /// `rows`: of each shard that is there already, by split; empty: cut by the plan. Throws:
+  /// DataError for an impossible plan.
+  DatasetWriter(FileSystem& files, Path folder, DatasetPlan plan,
+                const std::vector<std::uint64_t>& rows = {});
   [[nodiscard]] std::size_t shards() const { return parts_.size(); }
 
   /// Writes a shard whole or not at all; does nothing when it is there already. `fill` is called
@@ -104,6 +106,7 @@ class DatasetWriter {
     std::uint64_t rows;
   };
   void cut(Split split);
+  void take_over(const std::vector<std::uint64_t>& rows);
   [[nodiscard]] ShardEntry entry_of(const Part& part) const;
   void write_rows(const Path& path, const ShardEntry& entry, std::uint64_t first,
                   const FillRows& fill);

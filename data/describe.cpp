@@ -22,6 +22,26 @@ std::string rounded(const std::vector<double>& values) {
   return join(out);
 }
 
+// How many images of each class; nothing for one class or a page full of them.
+std::string class_table(const Manifest& manifest) {
+  constexpr std::size_t kMost = 30;
+  if (manifest.class_names.size() < 2 || manifest.class_names.size() > kMost) return "";
+  std::size_t width = 5;
+  for (const std::string& name : manifest.class_names) width = std::max(width, name.size());
+  std::string out;
+  for (std::size_t i = 0; i < manifest.class_names.size(); ++i) {
+    const std::string& name = manifest.class_names[i];
+    out += text("  ", name, std::string(width - name.size(), ' '));
+    for (const Split split : kSplits) {
+      const auto count = manifest.splits.at(index_of(split)).class_counts.at(i);
+      const std::string words = human_count(static_cast<std::int64_t>(count));
+      out += text(std::string(words.size() < 9 ? 9 - words.size() : 1, ' '), words);
+    }
+    out += "\n";
+  }
+  return out;
+}
+
 std::string class_line(const Dataset& dataset) {
   constexpr std::size_t kShown = 12;
   std::vector<std::string> names = dataset.class_names();
@@ -46,6 +66,7 @@ std::string describe(const Dataset& dataset) {
              human_count(static_cast<std::int64_t>(samples)), cut ? " (cut from train)" : "", "\n");
   }
   out += text("classes  ", class_line(dataset), "\n",      //
+              class_table(manifest),                       //
               "mean     ", rounded(dataset.mean()), "\n",  //
               "stddev   ", rounded(dataset.stddev()),
               "\n"  //

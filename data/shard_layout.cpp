@@ -175,32 +175,20 @@ class ShardCreator {
   Hdf5Handle file_;
 };
 
-class ShardInspector {
- public:
-  ShardInspector(const Path& file, const ShardLayout& expected)
-      : check_(file.string()), expected_(expected), file_(open(file)) {}
+/// A shard that is looked at.
+class OpenedShard {
+ protected:
+  explicit OpenedShard(const Path& file) : check_(file.string()), file_(open(file)) {}
 
-  std::vector<TablePlace> run() const {
+  void require_readable() const {
     expect("attribute 'format'", read_text("format"), std::string(kFormat));
     const std::string version = read_text("format_version");
     if (!version.starts_with("1.")) {
       check_.fail("read the shard", text("its format version is '", version,
                                          "' and this program reads 1.x; use a newer program"));
     }
-    expect("attribute 'split'", read_text("split"), std::string(split_name(expected_.split)));
-    expect("attribute 'num_samples'", read_number("num_samples"), expected_.num_samples);
-    expect("attribute 'shard_index'", read_number("shard_index"), expected_.shard_index);
-    expect("attribute 'num_shards'", read_number("num_shards"), expected_.num_shards);
-    std::vector<TablePlace> places;
-    for (const Table& table : expected_.tables) {
-      const Table hashes{"hashes/" + table.name, Element::kU64, {}};
-      places.push_back({inspect_table(table, expected_.num_samples),
-                        inspect_table(hashes, table.blocks(expected_.num_samples))});
-    }
-    return places;
   }
 
- private:
   template <typename Value>
   void expect(std::string_view what, const Value& found, const Value& expected) const {
     if (found != expected)
@@ -245,6 +233,31 @@ class ShardInspector {
     return value;
   }
 
+  ReadCheck check_;
+  Hdf5Handle file_;
+};
+
+class ShardInspector : private OpenedShard {
+ public:
+  ShardInspector(const Path& file, const ShardLayout& expected)
+      : OpenedShard(file), expected_(expected) {}
+
+  std::vector<TablePlace> run() const {
+    require_readable();
+    expect("attribute 'split'", read_text("split"), std::string(split_name(expected_.split)));
+    expect("attribute 'num_samples'", read_number("num_samples"), expected_.num_samples);
+    expect("attribute 'shard_index'", read_number("shard_index"), expected_.shard_index);
+    expect("attribute 'num_shards'", read_number("num_shards"), expected_.num_shards);
+    std::vector<TablePlace> places;
+    for (const Table& table : expected_.tables) {
+      const Table hashes{"hashes/" + table.name, Element::kU64, {}};
+      places.push_back({inspect_table(table, expected_.num_samples),
+                        inspect_table(hashes, table.blocks(expected_.num_samples))});
+    }
+    return places;
+  }
+
+ private:
   std::uint64_t inspect_table(const Table& table, std::uint64_t rows) const {
     const std::string name = "/" + table.name;
     const Hdf5Handle set = check_.handle(H5Dopen2(file_.get(), name.c_str(), H5P_DEFAULT), H5Dclose,
@@ -268,9 +281,102 @@ class ShardInspector {
     return offset;
   }
 
-  ReadCheck check_;
   const ShardLayout& expected_;
-  Hdf5Handle file_;
+};
+
+/// Finds out what a shard holds, where nobody knows it.
+class LayoutReader : private OpenedShard {
+ public:
+  explicit LayoutReader(const Path& file) : OpenedShard(file) {}
+
+  ShardLayout run() const {
+    require_readable();
+    ShardLayout layout;
+    layout.shape = {side("height"), side("width"), side("channels")};
+    const std::string split = read_text("split");
+    const auto known = split_from_name(split);
+    if (!known) check_.fail("accept the attribute 'split'", text("found ", split));
+    layout.split = *known;
+    layout.num_samples = read_number("num_samples");
+    layout.shard_index = read_number("shard_index");
+    layout.num_shards = read_number("num_shards");
+    layout.class_names = read_texts("class_names");
+    layout.factor_names = read_texts("factor_names");
+    layout.tables = required_tables(layout.shape);
+    for (const std::string& name : extra_names(layout.tables)) layout.tables.push_back(table(name));
+    return layout;
+  }
+
+ private:
+  int side(const char* name) const {
+    const std::uint64_t side = read_number(name);
+    if (side < 1 || side > static_cast<std::uint64_t>(kMaxImageSide))
+      check_.fail(text("accept the attribute '", name, "'"), text("found ", side));
+    return static_cast<int>(side);
+  }
+
+  // None when the attribute is not there.
+  std::vector<std::string> read_texts(const char* name) const {
+    if (check_(H5Aexists(file_.get(), name), text("look for '", name, "'")) == 0) return {};
+    const Hdf5Handle handle = attribute(name);
+    const Hdf5Handle type = check_.handle(H5Aget_type(handle.get()), H5Tclose, "read a type");
+    const Hdf5Handle space = check_.handle(H5Aget_space(handle.get()), H5Sclose, "read a space");
+    constexpr std::uint64_t kMost = std::uint64_t{1} << 28U;
+    const std::size_t width = H5Tget_size(type.get());
+    const auto count = static_cast<std::uint64_t>(H5Sget_simple_extent_npoints(space.get()));
+    if (H5Tget_class(type.get()) != H5T_STRING || H5Tis_variable_str(type.get()) != 0 ||
+        width == 0 || count > kMost / width) {
+      check_.fail(text("read the attribute '", name, "'"), "it is no list of fixed-length texts");
+    }
+    std::string bytes(width * count, '\0');
+    check_(H5Aread(handle.get(), type.get(), bytes.data()), text("read '", name, "'"));
+    std::vector<std::string> texts;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::string padded = bytes.substr(i * width, width);
+      texts.push_back(padded.substr(0, padded.find('\0')));
+    }
+    return texts;
+  }
+
+  static herr_t note(hid_t /*group*/, const char* name, const H5L_info_t* /*info*/, void* names) {
+    static_cast<std::vector<std::string>*>(names)->emplace_back(name);
+    return 0;
+  }
+
+  // In alphabetical order.
+  std::vector<std::string> extra_names(const std::vector<Table>& required) const {
+    std::vector<std::string> names;
+    hsize_t at = 0;
+    check_(H5Literate(file_.get(), H5_INDEX_NAME, H5_ITER_INC, &at, &LayoutReader::note, &names),
+           "list the tables");
+    std::erase_if(names, [&](const std::string& name) {
+      return name == "hashes" ||
+             std::any_of(required.begin(), required.end(),
+                         [&](const Table& table) { return table.name == name; });
+    });
+    return names;
+  }
+
+  Table table(const std::string& name) const {
+    const Hdf5Handle set = check_.handle(H5Dopen2(file_.get(), name.c_str(), H5P_DEFAULT), H5Dclose,
+                                         text("open /", name));
+    const Hdf5Handle type = check_.handle(H5Dget_type(set.get()), H5Tclose, "read a type");
+    const Hdf5Handle space = check_.handle(H5Dget_space(set.get()), H5Sclose, "read a space");
+    std::vector<hsize_t> shape(H5S_MAX_RANK, 0);
+    const int rank = check_(H5Sget_simple_extent_dims(space.get(), shape.data(), nullptr),
+                            text("read the shape of /", name));
+    shape.resize(static_cast<std::size_t>(rank));
+    if (shape.empty()) check_.fail(text("accept /", name), "it has no rows");
+    Table table{name, Element::kText, {H5Tget_size(type.get())}};
+    if (H5Tget_class(type.get()) == H5T_STRING) return table;
+    table.row_shape.assign(shape.begin() + 1, shape.end());
+    for (const Element element : {Element::kU8, Element::kI64, Element::kU64, Element::kF32}) {
+      table.element = element;
+      const Hdf5Handle wanted = element_type(check_, table);
+      if (check_(H5Tequal(type.get(), wanted.get()), "compare types") > 0) return table;
+    }
+    check_.fail(text("accept /", name), "its elements are of no type that tables have");
+  }
 };
 
 }  // namespace
@@ -283,6 +389,11 @@ std::vector<TablePlace> create_shard(const Path& file, const ShardLayout& layout
 std::vector<TablePlace> inspect_shard(const Path& file, const ShardLayout& expected) {
   const Hdf5Session session;
   return ShardInspector(file, expected).run();
+}
+
+ShardLayout read_layout(const Path& file) {
+  const Hdf5Session session;
+  return LayoutReader(file).run();
 }
 
 }  // namespace atelier::data

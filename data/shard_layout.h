@@ -42,4 +42,8 @@ struct TablePlace {
 /// Throws: DataError naming the first thing that differs.
 [[nodiscard]] std::vector<TablePlace> inspect_shard(const Path& file, const ShardLayout& expected);
 
+/// What a shard says about itself; tables behind the required ones in alphabetical order. Throws:
+/// DataError when it is none, or says what cannot be.
+[[nodiscard]] ShardLayout read_layout(const Path& file);
+
 }  // namespace atelier::data

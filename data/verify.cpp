@@ -4,8 +4,11 @@
 #include <array>
 #include <set>
 
+#include "data/dataset.h"
 #include "data/manifest.h"
+#include "data/order.h"
 #include "data/raw_file.h"
+#include "data/reader.h"
 #include "data/shard_check.h"
 #include "data/shard_layout.h"
 #include "launch/base/error.h"
@@ -125,6 +128,32 @@ VerifyReport verify(FileSystem& files, const Path& folder,
   }
   verification.content();
   verification.strangers();
+  return report;
+}
+
+VerifyReport verify_sample(FileSystem& files, const Path& folder, std::uint64_t blocks,
+                           std::uint64_t seed) {
+  const Dataset dataset = Dataset::open(files, folder);
+  VerifyReport report;
+  report.dataset_id = dataset.id();
+  report.shards = dataset.manifest().shards.size();
+  std::uint64_t images = 0;
+  for (const Split split : kSplits) images += dataset.size(split);
+  for (const Split split : kSplits) {
+    if (dataset.size(split) == 0) continue;
+    Reader reader(dataset, split);
+    const std::uint64_t share = (blocks * dataset.size(split) + images - 1) / images;
+    const std::uint64_t wanted = std::min(share, reader.blocks());
+    const Order order(dataset.id_hash(), seed, reader.size());
+    std::set<std::uint64_t> seen;
+    for (std::uint64_t i = 0; i < reader.size() && seen.size() < wanted; ++i) {
+      const std::uint64_t index = order(0, i);
+      if (!seen.insert(reader.block_of(index)).second) continue;
+      if (auto damage = reader.damage_of(index)) report.findings.push_back(std::move(*damage));
+    }
+    report.blocks += seen.size();
+    report.bytes += reader.bytes_read();
+  }
   return report;
 }
 

@@ -27,4 +27,9 @@ struct VerifyReport {
     FileSystem& files, const Path& folder,
     const std::function<void(std::uint64_t, std::uint64_t)>& progress = {});
 
+/// Some blocks of images, drawn by the seed, for a dataset that is too large to be read often. The
+/// manifest is checked whole. Throws: DataError when it is damaged or a shard is missing; IoError.
+[[nodiscard]] VerifyReport verify_sample(FileSystem& files, const Path& folder,
+                                         std::uint64_t blocks, std::uint64_t seed);
+
 }  // namespace atelier::data

@@ -105,15 +105,15 @@ std::string purpose_of(const ImportOptions& options, const Listing& listing) {
 }
 
 // Scratch rows, and shards that may be as large.
-void require_room(const Path& folder, std::uint64_t images, const ImageSize& size) {
+void require_room(FileSystem& files, const Path& folder, std::uint64_t images,
+                  const ImageSize& size) {
   const std::uint64_t row = ImageShape{size.height, size.width, kScratchChannels}.bytes();
   const std::uint64_t needed = 2 * images * row;
-  std::error_code code;
-  const fs::space_info space = fs::space(folder, code);
-  if (code || space.available >= needed) return;
+  const std::uint64_t free = files.free_bytes(folder);
+  if (free >= needed) return;
   throw OutputError(text("Cannot import ", images, " images of ", size.width, " x ", size.height,
                          " pixels to '", folder.parent_path().string(), "': that takes ",
-                         human_bytes(needed), ", and ", human_bytes(space.available), " are free."),
+                         human_bytes(needed), ", and ", human_bytes(free), " are free."),
                     "Free some space, or choose another folder with --out.");
 }
 
@@ -186,7 +186,7 @@ class Import {
   std::string stage() {
     staging_.emplace(files_, options_.out, purpose_of(options_, listing_));
     const auto images = std::count(wanted_.begin(), wanted_.end(), true);
-    require_room(staging_->path(), static_cast<std::uint64_t>(images), size_);
+    require_room(files_, staging_->path(), static_cast<std::uint64_t>(images), size_);
     return staging_->path().string();
   }
 

@@ -1,276 +1,74 @@
 #include <algorithm>
-#include <array>
-#include <chrono>
-#include <cstdio>
-#include <thread>
+#include <memory>
+#include <vector>
 
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 
 #include "data/dataset.h"
 #include "data/describe.h"
-#include "data/import/import.h"
-#include "data/shapes.h"
+#include "data/order.h"
+#include "data/reader.h"
 #include "data/verify.h"
 #include "launch/base/text.h"
-#include "launch/comm/together.h"
-#include "trainer/app/commands.h"
+#include "trainer/app/data_commands.h"
+#include "trainer/quality/grid.h"
 
 namespace atelier::app {
 namespace {
 
-void add_make(CLI::App& group, Action& chosen) {
-  struct Options {
-    std::string out;
-    data::ShapesOptions shapes;
-  };
-  auto options = std::make_shared<Options>();
-  CLI::App* make = group.add_subcommand("make", "Render a dataset with known factors");
-  make->require_subcommand(1);
-  CLI::App* shapes =
-      make->add_subcommand("shapes", "Six classes of coloured, rotated, anti-aliased shapes");
-  shapes->add_option("--out", options->out, "dataset folder to create")->required();
-  shapes->add_option("--train", options->shapes.train, "training images; 5 % of them become valid")
-      ->capture_default_str();
-  shapes->add_option("--test", options->shapes.test, "test images")->capture_default_str();
-  shapes->add_option("--height", options->shapes.height, "pixels")->capture_default_str();
-  shapes->add_option("--width", options->shapes.width, "pixels")->capture_default_str();
-  shapes->add_option("--channels", options->shapes.channels, "1 or 3")
-      ->check(CLI::IsMember({1, 3}))
-      ->capture_default_str();
-  shapes->add_option("--seed", options->shapes.seed, "image i depends on seed and i alone")
-      ->capture_default_str();
-  shapes->callback([options, &chosen] {
-    chosen = [options](Context& context) {
-      options->shapes.out = options->out;
-      data::make_shapes(context.files, context.clock, options->shapes);
-      context.log.info(text("Made ", human_count(static_cast<std::int64_t>(options->shapes.train)),
-                            " training and ",
-                            human_count(static_cast<std::int64_t>(options->shapes.test)),
-                            " test images in '", options->out, "'."));
-      return ExitCode::kDone;
-    };
-  });
-}
-
-// One line that rewrites itself on a terminal; nothing where the output is a file.
-class ProgressLine {
- public:
-  explicit ProgressLine(const Clock& clock) : clock_(clock) {}
-
-  void show(const data::ImportProgress& progress) {
-    if (::isatty(fileno(stderr)) == 0) return;
-    if (phase_ != progress.phase) {
-      phase_ = progress.phase;
-      start_ = clock_.now();
-    }
-    const double took = seconds(clock_.now() - start_);
-    const auto done = static_cast<double>(progress.done);
-    std::string line = text(progress.phase, " ", progress.done, "/", progress.total);
-    if (took > 0.5 && done > 0) {
-      const double left = took / done * static_cast<double>(progress.total - progress.done);
-      line += text(", ", human_count(static_cast<std::int64_t>(done / took)), " images/s, ",
-                   human_seconds(left), " left");
-    }
-    std::fprintf(stderr, "\r%s\033[K%s", line.c_str(),
-                 progress.done == progress.total ? "\r\033[K" : "");
-  }
-
- private:
-  const Clock& clock_;
-  std::string phase_;
-  Clock::Steady::time_point start_{};
-};
-
-data::ImageSize parse_size(const std::string& size) {
-  data::ImageSize parsed;
-  char rest = 0;
-  // NOLINTNEXTLINE(cert-err34-c): the count of fields is checked, and overflow ends below 1
-  const int fields = std::sscanf(size.c_str(), "%5dx%5d%c", &parsed.width, &parsed.height, &rest);
-  if (fields == 2 && parsed.height > 0 && parsed.width > 0) return parsed;
-  throw ConfigError(text("--size '", size, "' is not WIDTHxHEIGHT in pixels."),
-                    "For example --size 64x64.");
-}
-
-data::SplitShares parse_shares(const std::string& shares) {
-  int train = 0;
-  data::SplitShares parsed;
-  char rest = 0;
-  // NOLINTNEXTLINE(cert-err34-c): as above
-  const int fields =
-      std::sscanf(shares.c_str(), "%3d:%3d:%3d%c", &train, &parsed.valid, &parsed.test, &rest);
-  if (fields == 3 && train > 0 && train + parsed.valid + parsed.test == 100) return parsed;
-  throw ConfigError(text("--split '", shares, "' is not TRAIN:VALID:TEST in percent, 100 in all."),
-                    "For example --split 90:5:5.");
-}
-
-/// The ranks of a job as they import together.
-class Ranks final : public data::Crew {
- public:
-  explicit Ranks(comm::Comm& comm) : comm_(comm) {}
-  [[nodiscard]] int rank() const override { return comm_.rank(); }
-  [[nodiscard]] int world() const override { return comm_.world(); }
-  [[nodiscard]] std::vector<std::string> exchange(const std::string& own) override {
-    return comm::gather_texts(comm_, own);
-  }
-
- private:
-  comm::Comm& comm_;
-};
-
-constexpr std::array<const char*, 3> kFits{"crop", "pad", "stretch"};         // as Fit
-constexpr std::array<const char*, 3> kFilters{"lanczos", "box", "bilinear"};  // as Filter
-constexpr std::chrono::hours kLongestImport{24 * 30};  // a rank may wait for the others' share
-constexpr std::size_t kShownSkips = 20;
-
-template <typename Enum, std::size_t size>
-Enum chosen_of(const std::array<const char*, size>& names, const std::string& name) {
-  return static_cast<Enum>(std::find(names.begin(), names.end(), name) - names.begin());
-}
-
-struct ImportCommand {
-  std::string source;
-  std::string out;
-  std::string size;
-  std::string fit = kFits[0];
-  std::string filter = kFilters[0];
-  std::string split;
-  std::string report;
-  int channels = 0;
-  std::string on_error = "fail";
-  bool no_shuffle = false;
-  data::ImportOptions options;
-};
-
-void tell(const data::ImportReport& report, const ImportCommand& command, double took,
-          Context& context) {
-  std::string all;
-  for (const data::SkippedFile& skipped : report.skipped)
-    all += text(skipped.name, "\t", skipped.reason, "\n");
-  if (!command.report.empty()) write_atomically(context.files, command.report, all);
-  for (std::size_t i = 0; i < std::min(kShownSkips, report.skipped.size()); ++i)
-    context.log.warn(text("Skipped '", report.skipped[i].name, "': ", report.skipped[i].reason));
-  if (report.skipped.size() > kShownSkips) {
-    context.log.warn(text("... and ", report.skipped.size() - kShownSkips, " more; ",
-                          command.report.empty() ? "--report FILE lists all."
-                                                 : text("'", command.report, "' lists all.")));
-  }
-  for (const std::string& note : report.notes) context.log.info(text("Taken: ", note, "."));
-  if (report.kept > 0) {
-    context.log.info(text("Went on with ", human_count(static_cast<std::int64_t>(report.kept)),
-                          " images that an earlier import had decoded."));
-  }
-  context.log.info(text("Imported ", human_count(static_cast<std::int64_t>(report.imported)),
-                        " images into '", command.out, "' in ", human_seconds(took), "; ",
-                        report.skipped.size(), " skipped, ", report.hidden,
-                        " hidden files passed over."));
-}
-
-ExitCode import(const ImportCommand& command, Context& context) {
-  data::ImportOptions options = command.options;
-  options.source = command.source;
-  options.out = command.out;
-  if (!command.size.empty()) options.size = parse_size(command.size);
-  if (!command.split.empty()) options.shares = parse_shares(command.split);
-  if (command.channels != 0) options.channels = command.channels;
-  options.fit = chosen_of<data::Fit>(kFits, command.fit);
-  options.filter = chosen_of<data::Filter>(kFilters, command.filter);
-  options.on_error = command.on_error == "skip" ? data::OnError::kSkip : data::OnError::kFail;
-  options.shuffle = !command.no_shuffle;
-  ProgressLine line(context.clock);
-  if (context.comm.rank() == 0)
-    options.progress = [&line](const data::ImportProgress& progress) { line.show(progress); };
-  context.comm.set_default_timeout(kLongestImport);
-  Ranks ranks(context.comm);
-  const auto start = context.clock.now();
-  const data::ImportReport report =
-      data::import_images(context.files, context.clock, options, ranks);
-  if (ranks.rank() == 0) tell(report, command, seconds(context.clock.now() - start), context);
-  return ExitCode::kDone;
-}
-
-void add_import_geometry(CLI::App& import_command, ImportCommand& command) {
-  import_command.add_option("--size", command.size,
-                            "WIDTHxHEIGHT in pixels; else all images must have one size");
-  import_command
-      .add_option("--fit", command.fit,
-                  "crop to the middle, pad with black, or stretch to that size")
-      ->check(CLI::IsMember(std::vector<std::string>(kFits.begin(), kFits.end())))
-      ->capture_default_str();
-  import_command.add_option("--filter", command.filter, "how pixels are resampled")
-      ->check(CLI::IsMember(std::vector<std::string>(kFilters.begin(), kFilters.end())))
-      ->capture_default_str();
-  import_command.add_option("--channels", command.channels, "1 or 3; else what most images have")
-      ->check(CLI::IsMember({1, 3}));
-  import_command.add_flag("--xflip", command.options.mirror,
-                          "also each training image with left and right swapped");
-}
-
-void add_import_choice(CLI::App& import_command, ImportCommand& command) {
-  import_command.add_option("--split", command.split,
-                            "TRAIN:VALID:TEST in percent; else the source's own splits");
-  import_command.add_option("--limit", command.options.limit, "images at most, drawn at random");
-  import_command.add_option("--dataset", command.options.arrays.images,
-                            "name of the array that holds the images");
-  import_command.add_option("--labels", command.options.arrays.labels,
-                            "name of the array that holds the labels; NAME:K is its column K");
-  import_command.add_option("--on-error", command.on_error, "fail, or skip and report")
-      ->check(CLI::IsMember({"fail", "skip"}))
-      ->capture_default_str();
-  import_command.add_option("--report", command.report,
-                            "file to write: what was skipped, and why, a line each");
-}
-
-void add_import(CLI::App& group, Action& chosen) {
-  auto options = std::make_shared<ImportCommand>();
-  options->options.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  CLI::App* import_command = group.add_subcommand(
-      "import",
-      "Turn images into a dataset: a folder or archive of JPEG, PNG and WebP files (class "
-      "folders,\n"
-      "WebDataset, StyleGAN's dataset.json), numpy arrays, HDF5, the files of MNIST or CIFAR.\n"
-      "Folders train, valid (or val) and test are kept as splits; the next folder is the class.\n"
-      "Killed and started again, it goes on. Several ranks share the work:\n"
-      "  mpirun -n 4 atelier data import photos.zip --out photos --size 64x64");
-  import_command->add_option("source", options->source, "folder, archive or file")->required();
-  import_command->add_option("--out", options->out, "dataset folder to create")->required();
-  add_import_geometry(*import_command, *options);
-  add_import_choice(*import_command, *options);
-  import_command
-      ->add_option("--shuffle-seed", options->options.shuffle_seed,
-                   "of the order in which images are written")
-      ->capture_default_str();
-  import_command->add_flag("--no-shuffle", options->no_shuffle, "keep the order of the names");
-  import_command->add_option("--threads", options->options.threads, "decoding threads of a rank")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  import_command->callback([options, &chosen] {
-    chosen = [options](Context& context) { return import(*options, context); };
-  });
+// Images of train, drawn from all of it, so that a class that fills the beginning does not fool.
+torch::Tensor picture_of(const data::Dataset& dataset) {
+  constexpr std::uint64_t kShown = 64;
+  data::Reader reader(dataset, data::Split::kTrain);
+  const data::Order order(dataset.id_hash(), 0, reader.size());
+  std::vector<std::uint64_t> indices(std::min(kShown, reader.size()));
+  for (std::uint64_t i = 0; i < indices.size(); ++i) indices[i] = order(0, i);
+  const data::ImageShape& shape = reader.shape();
+  const torch::Tensor images = torch::empty(
+      {static_cast<std::int64_t>(indices.size()), shape.height, shape.width, shape.channels},
+      torch::kByte);
+  reader.read(indices, {images.mutable_data_ptr<std::uint8_t>(), images.nbytes()});
+  return quality::grid(images);
 }
 
 void add_info(CLI::App& group, Action& chosen) {
   struct Options {
     std::string folder;
+    std::string grid;
     bool json = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* info = group.add_subcommand("info", "Say what a dataset holds");
   info->add_option("dataset", options->folder, "dataset folder")->required();
   info->add_flag("--json", options->json, "print one JSON document");
+  info->add_option("--grid", options->grid, "PNG file to write: 64 training images");
   info->callback([options, &chosen] {
     chosen = [options](Context& context) {
       const data::Dataset dataset = data::Dataset::open(context.files, options->folder);
+      if (!options->grid.empty())
+        quality::write_picture(context.files, options->grid, picture_of(dataset));
       print(options->json ? data::describe_json(dataset).dump(2) + "\n" : data::describe(dataset));
       return ExitCode::kDone;
     };
   });
 }
 
-ExitCode verify(const std::string& folder, Context& context) {
-  const data::VerifyReport report = data::verify(context.files, folder);
+struct VerifyCommand {
+  std::string folder;
+  std::uint64_t sample = 0;
+  std::uint64_t seed = 0;
+};
+
+ExitCode verify(const VerifyCommand& command, Context& context) {
+  const std::string& folder = command.folder;
+  const data::VerifyReport report =
+      command.sample == 0
+          ? data::verify(context.files, folder)
+          : data::verify_sample(context.files, folder, command.sample, command.seed);
   if (report.ok()) {
-    print(text("'", folder, "' is whole: ", report.shards, " shards, ", report.blocks, " blocks, ",
+    const char* const found =
+        command.sample == 0 ? "' is whole: " : "' is whole where it was read: ";
+    print(text("'", folder, found, report.shards, " shards, ", report.blocks, " blocks, ",
                human_bytes(report.bytes), ", dataset ", report.dataset_id, ".\n"));
     return ExitCode::kDone;
   }
@@ -279,12 +77,15 @@ ExitCode verify(const std::string& folder, Context& context) {
 }
 
 void add_verify(CLI::App& group, Action& chosen) {
-  auto folder = std::make_shared<std::string>();
+  auto options = std::make_shared<VerifyCommand>();
   CLI::App* command =
       group.add_subcommand("verify", "Read every byte of a dataset; 65 when it is damaged");
-  command->add_option("dataset", *folder, "dataset folder")->required();
-  command->callback([folder, &chosen] {
-    chosen = [folder](Context& context) { return verify(*folder, context); };
+  command->add_option("dataset", options->folder, "dataset folder")->required();
+  command->add_option("--sample", options->sample,
+                      "read so many blocks of images only, drawn at random");
+  command->add_option("--seed", options->seed, "of that draw")->capture_default_str();
+  command->callback([options, &chosen] {
+    chosen = [options](Context& context) { return verify(*options, context); };
   });
 }
 
@@ -293,10 +94,11 @@ void add_verify(CLI::App& group, Action& chosen) {
 void add_data(CLI::App& app, Action& chosen) {
   CLI::App* group = app.add_subcommand("data", "Make, import and check datasets");
   group->require_subcommand(1);
-  add_make(*group, chosen);
-  add_import(*group, chosen);
+  add_data_make(*group, chosen);
+  add_data_import(*group, chosen);
   add_info(*group, chosen);
   add_verify(*group, chosen);
+  add_data_tools(*group, chosen);
 }
 
 }  // namespace atelier::app

@@ -1,0 +1,76 @@
+#include "data/tools/reshard.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <numeric>
+#include <vector>
+
+#include "data/dataset_writer.h"
+#include "data/reader.h"
+#include "launch/base/error.h"
+#include "launch/base/text.h"
+
+namespace atelier::data {
+namespace {
+
+/// The rows of a split, table by table.
+class Rows {
+ public:
+  Rows(const Dataset& dataset, Split split) : reader_(dataset, split) {
+    const std::vector<Table>& tables = dataset.manifest().tables;
+    for (std::size_t i = kIds + 1; i < tables.size(); ++i)
+      extra_.push_back(reader_.table(tables[i].name));
+  }
+
+  void fill(const RowBlock& block) {
+    std::vector<std::uint64_t> indices(block.count);
+    std::iota(indices.begin(), indices.end(), block.first);
+    const std::span<std::byte> images = block.tables[kImages];
+    reader_.read(indices, {reinterpret_cast<std::uint8_t*>(images.data()), images.size()});
+    reader_.labels(indices,
+                   {reinterpret_cast<std::int64_t*>(block.tables[kLabels].data()), indices.size()});
+    reader_.ids(indices,
+                {reinterpret_cast<std::uint64_t*>(block.tables[kIds].data()), indices.size()});
+    for (std::size_t i = 0; i < extra_.size(); ++i) {
+      const std::span<std::byte> rows = block.tables[kIds + 1 + i];
+      const std::size_t row_bytes = rows.size() / block.count;
+      std::copy_n(extra_[i].begin() + static_cast<std::ptrdiff_t>(block.first * row_bytes),
+                  rows.size(), rows.begin());
+    }
+  }
+
+ private:
+  Reader reader_;
+  std::vector<std::vector<std::byte>> extra_;
+};
+
+}  // namespace
+
+Manifest reshard(FileSystem& files, const Clock& clock, const Dataset& dataset, const Path& out,
+                 std::uint64_t shard_bytes) {
+  const Manifest& old = dataset.manifest();
+  StagingFolder staging(files, out);
+  DatasetPlan plan;
+  plan.shape = old.shape;
+  plan.class_names = old.class_names;
+  plan.factor_names = old.factor_names;
+  plan.extra_tables.assign(old.tables.begin() + kIds + 1, old.tables.end());
+  plan.shard_bytes = shard_bytes;
+  plan.valid_from_train = old.valid_from_train;
+  plan.source = old.source;
+  plan.creator = old.creator;
+  std::array<std::unique_ptr<Rows>, 3> rows;
+  for (const Split split : kSplits) {
+    plan.samples.at(index_of(split)) = dataset.size(split);
+    if (dataset.size(split) > 0) rows.at(index_of(split)) = std::make_unique<Rows>(dataset, split);
+  }
+  Manifest made = write_dataset(files, clock, staging, plan, [&](const RowBlock& block) {
+    rows.at(index_of(block.split))->fill(block);
+  });
+  ATELIER_CHECK(content_id(made) == dataset.id(), "a dataset in other shards has the same id");
+  staging.publish();
+  return made;
+}
+
+}  // namespace atelier::data
