@@ -120,6 +120,9 @@ data::LoaderStats Feed::stats() const {
     sum.ready += one.ready;
     sum.capacity += one.capacity;
     sum.bytes_read += one.bytes_read;
+    sum.wait_seconds += one.wait_seconds;
+    sum.planner_cpu_seconds += one.planner_cpu_seconds;
+    sum.reader_cpu_seconds += one.reader_cpu_seconds;
   }
   return sum;
 }

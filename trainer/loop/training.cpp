@@ -22,6 +22,7 @@
 #include "trainer/engine/engine.h"
 #include "trainer/loop/checks.h"
 #include "trainer/loop/choices.h"
+#include "trainer/loop/data_watch.h"
 #include "trainer/loop/evaluation.h"
 #include "trainer/loop/feed.h"
 #include "trainer/loop/monitor.h"
@@ -136,6 +137,7 @@ class Training {
   std::unique_ptr<comm::Watchdog> watchdog_;  // after what it calls
   std::optional<Evaluation> evaluation_;
   std::unique_ptr<Feed> feed_;
+  std::optional<DataWatch> data_watch_;
   double flag_ = 0;                 // this rank was asked to stop
   bool stopping_ = false;           // some rank was
   std::int64_t step_ = 0;           // steps done
@@ -311,6 +313,8 @@ void Training::start_feed() {
                   .streams = image_streams(*objective_),
                   .first_step = step_,
                   .device = engine_->device()});
+  data_watch_.emplace(
+      static_cast<std::size_t>(image_streams(*objective_) * config_.loading.readers));
 }
 
 void Training::make_choices() {
@@ -423,6 +427,11 @@ void Training::observe(const engine::StepReport& report) {
   metrics.set(Family::kDataQueueBatches, static_cast<double>(loading.ready));
   metrics.set(Family::kDataQueueCapacity, static_cast<double>(loading.capacity));
   metrics.set_total(Family::kDataReadBytes, static_cast<double>(loading.bytes_read));
+  if (const auto slow =
+          data_watch_->after_step(seconds(with_.clock.now().time_since_epoch()), loading)) {
+    monitor_->before_log();
+    with_.log.warn(*slow);
+  }
   training_seconds_ += monitor_->finish_step(report, step_, epoch, feed_->local_images(),
                                              static_cast<std::uint64_t>(config_.train.batch));
   if (step_ - first_step_ == 1 || step_ % kPaceSteps == 0) set_pace();

@@ -14,6 +14,7 @@
 #include "tests/support/fake_clock.h"
 #include "tests/support/temporary_folder.h"
 #include "trainer/loop/checks.h"
+#include "trainer/loop/data_watch.h"
 #include "trainer/loop/outcome.h"
 #include "trainer/loop/replicas.h"
 #include "trainer/loop/run_folder.h"
@@ -359,6 +360,43 @@ TEST(CheckReplicas, without_a_majority_or_by_policy_the_run_ends_naming_rank_and
 TEST(State, text_that_is_no_state_is_a_checkpoint_error) {
   EXPECT_THROW(static_cast<void>(parse_state("{\"step\": \"x\"}", "state.json")), CheckpointError);
   EXPECT_THROW(static_cast<void>(parse_state("{", "state.json")), Error);
+}
+
+data::LoaderStats loading(double waited, double planner, double readers, std::uint64_t bytes) {
+  data::LoaderStats stats;
+  stats.wait_seconds = waited;
+  stats.planner_cpu_seconds = planner;
+  stats.reader_cpu_seconds = readers;
+  stats.bytes_read = bytes;
+  return stats;
+}
+
+/// What is said after so many steps of 0.1 s, of which each share is spent as told.
+std::string said_after(int steps, double waiting, double planning, double reading) {
+  DataWatch watch(2);
+  std::string said;
+  for (int i = 0; i <= steps; ++i) {
+    const double now = 0.1 * i;
+    said += watch
+                .after_step(now, loading(waiting * now, planning * now, 2 * reading * now,
+                                         static_cast<std::uint64_t>(i) << 20U))
+                .value_or("");
+  }
+  return said;
+}
+
+TEST(DataWatch, names_the_stage_that_training_waits_for) {
+  EXPECT_EQ(said_after(500, 0.05, 0.9, 0.9), "");
+  EXPECT_EQ(said_after(49, 0.5, 0.9, 0.9), "");
+  EXPECT_THAT(said_after(60, 0.5, 0.9, 0.9), HasSubstr("50 % of the last 50 steps. Planning"));
+  EXPECT_THAT(said_after(60, 0.5, 0.1, 0.9), HasSubstr("keeps 2 reader threads busy"));
+  EXPECT_THAT(said_after(60, 0.5, 0.1, 0.1), HasSubstr("wait for the storage (10.0 MiB/s came)"));
+}
+
+TEST(DataWatch, is_not_said_again_soon) {
+  const std::string once = said_after(60, 0.5, 0.1, 0.1);
+  EXPECT_EQ(said_after(5900, 0.5, 0.1, 0.1), once);
+  EXPECT_GT(said_after(6200, 0.5, 0.1, 0.1).size(), once.size());
 }
 
 }  // namespace
