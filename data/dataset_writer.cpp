@@ -180,6 +180,7 @@ void DatasetWriter::write_rows(const Path& path, const ShardEntry& entry, std::u
   for (const TablePlace& place : entry.places) writers.emplace_back(file, place);
   const std::uint64_t block = manifest_.tables[kImages].block_rows();
   std::vector<std::vector<std::byte>> buffers;
+  buffers.reserve(manifest_.tables.size());
   for (const Table& table : manifest_.tables)
     buffers.emplace_back(static_cast<std::size_t>(block * table.row_bytes()));
   for (std::uint64_t done = 0; done < entry.num_samples; done += block) {

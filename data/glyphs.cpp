@@ -191,9 +191,10 @@ Manifest make_glyphs(FileSystem& files, const Clock& clock, const GlyphsOptions&
   check(options);
   StagingFolder staging(files, options.out);
   std::array<std::vector<std::uint64_t>, 3> ids;
-  for (std::uint64_t id = 0; id < options.train; ++id)
-    ids.at(index_of(held_out(id) && options.train > 1 ? Split::kValid : Split::kTrain))
-        .push_back(id);
+  for (std::uint64_t id = 0; id < options.train; ++id) {
+    const bool hold = held_out(id) && options.train > 1;
+    ids.at(index_of(hold ? Split::kValid : Split::kTrain)).push_back(id);
+  }
   if (ids[0].empty()) std::swap(ids[0], ids[1]);
   for (std::uint64_t i = 0; i < options.test; ++i)
     ids.at(index_of(Split::kTest)).push_back(options.train + i);

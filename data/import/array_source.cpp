@@ -220,6 +220,7 @@ class ArraySource final : public ImageSource {
     std::vector<std::string> words;
     for (const ArrayInfo& array : infos_) {
       std::vector<std::string> sides;
+      sides.reserve(array.shape.size());
       for (const std::uint64_t side : array.shape) sides.push_back(std::to_string(side));
       words.push_back(text(array.name, " [", join(sides), "]",
                            array.number == Number::kOther ? " of a type that is not read" : ""));

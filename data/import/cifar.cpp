@@ -120,6 +120,7 @@ class CifarFiles final : public ArrayFile {
 
   std::vector<std::string> others() override {
     std::vector<std::size_t> used;
+    used.reserve(batches_.size());
     for (const Batch& batch : batches_) used.push_back(batch.position);
     std::vector<std::string> left = without(listed_.names, used);
     std::erase_if(left, [&](const std::string& name) { return name.ends_with(kind_.names); });
@@ -145,9 +146,10 @@ class CifarFiles final : public ArrayFile {
 
 std::unique_ptr<ArrayFile> open_cifar(ListedFiles& listed) {
   std::vector<bool> wanted(listed.names.size());
-  for (std::size_t i = 0; i < wanted.size(); ++i)
-    wanted[i] = extension_of(listed.names[i]) == ".bin" &&
-                kind_of_name(listed.names[i]) != NameKind::kHidden;
+  std::transform(listed.names.begin(), listed.names.end(), wanted.begin(),
+                 [](const std::string& name) {
+                   return extension_of(name) == ".bin" && kind_of_name(name) != NameKind::kHidden;
+                 });
   for (const Kind& kind : kKinds) {
     std::vector<Batch> batches;
     std::string broken;

@@ -22,7 +22,9 @@ std::vector<std::uint64_t> read_header(ByteStream& stream) {
   for (std::size_t i = 0; i < axes; ++i) {
     std::array<unsigned char, 4> side{};
     read_exactly(stream, std::as_writable_bytes(std::span(side)));
-    shape.push_back(std::uint64_t{side[0]} << 24U | side[1] << 16U | side[2] << 8U | side[3]);
+    std::uint64_t value = 0;
+    for (const unsigned char byte : side) value = value << 8U | byte;
+    shape.push_back(value);
   }
   return shape;
 }

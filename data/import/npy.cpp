@@ -60,8 +60,8 @@ ArrayInfo read_header(ByteStream& stream) {
   std::array<unsigned char, 4> length{};
   const std::size_t width = begin[6] == 1 ? 2 : 4;
   read_exactly(stream, std::as_writable_bytes(std::span(length).first(width)));
-  const std::size_t bytes =
-      length[0] | length[1] << 8U | length[2] << 16U | static_cast<std::size_t>(length[3]) << 24U;
+  std::size_t bytes = 0;  // the lowest byte comes first
+  for (std::size_t i = width; i-- > 0;) bytes = bytes << 8U | length.at(i);
   if (bytes > kMostHeader) throw DataError("its header is too long");
   std::string header(bytes, ' ');
   read_exactly(stream, std::as_writable_bytes(std::span(header)));
