@@ -183,13 +183,14 @@ class Rows final : public ByteStream {
   // Empty: it was never written, and holds zeros.
   std::vector<std::byte> read_chunk(const std::vector<hsize_t>& corner) {
     hsize_t packed = 0;
-    check_(H5Dget_chunk_storage_size(dataset_.get(), corner.data(), &packed), "find a chunk");
-    if (packed == 0) return {};
+    haddr_t address = HADDR_UNDEF;
+    unsigned skipped = 0;
+    check_(H5Dget_chunk_info_by_coord(dataset_.get(), corner.data(), &skipped, &address, &packed),
+           "find a chunk of '" + info_.name + "'");
+    if (packed == 0 || address == HADDR_UNDEF) return {};
     if (packed > raw_.size()) throw DataError("a chunk is longer than the file");
     std::vector<std::byte> bytes(packed);
-    std::uint32_t skipped = 0;
-    check_(H5Dread_chunk(dataset_.get(), H5P_DEFAULT, corner.data(), &skipped, bytes.data()),
-           "read a chunk of '" + info_.name + "'");
+    raw_.read_at(address, bytes);
     std::size_t whole = width_of(info_.number);
     for (const std::uint64_t side : storage_.chunk) whole *= side;  // below 4 GiB, as HDF5 has it
     if (whole > kMostPieceBytes) throw DataError("its chunks are too large to be read");
