@@ -119,6 +119,19 @@ class UnpackedOfRejoined final : public ByteStream {
 
 }  // namespace
 
+std::size_t PieceStream::read(std::span<std::byte> out) {
+  std::size_t done = 0;
+  while (done < out.size()) {
+    if (left_.empty()) left_ = next();
+    if (left_.empty()) break;
+    const std::size_t bytes = std::min(out.size() - done, left_.size());
+    std::copy_n(left_.begin(), bytes, out.begin() + static_cast<std::ptrdiff_t>(done));
+    left_ = left_.subspan(bytes);
+    done += bytes;
+  }
+  return done;
+}
+
 std::vector<std::byte> read_all(ByteStream& stream, std::size_t most) {
   constexpr std::size_t kPiece = std::size_t{1} << 12U;  // most images are small
   std::vector<std::byte> bytes(std::min(kPiece, most + 1));

@@ -20,6 +20,17 @@ class ByteStream {
   [[nodiscard]] virtual std::size_t read(std::span<std::byte> out) = 0;
 };
 
+/// Bytes that come a piece at a time.
+class PieceStream : public ByteStream {
+ public:
+  [[nodiscard]] std::size_t read(std::span<std::byte> out) final;
+
+ private:
+  /// Empty at the end. Lifetime: until the following call. Throws: as read().
+  [[nodiscard]] virtual std::span<const std::byte> next() = 0;
+  std::span<const std::byte> left_;
+};
+
 /// All that is left, if that is at most `most` bytes. Throws: DataError when there is more; what
 /// read() throws.
 [[nodiscard]] std::vector<std::byte> read_all(ByteStream& stream, std::size_t most);

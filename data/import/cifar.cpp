@@ -37,38 +37,22 @@ std::optional<std::uint64_t> count_records(ByteStream& stream, const Kind& kind)
 }
 
 /// The labels or the images of a file's records, without the other.
-class Part final : public ByteStream {
+class Part final : public PieceStream {
  public:
   Part(ByteStream& records, std::size_t labels, bool images)
       : records_(records), record_(labels + kPixels), labels_(labels), images_(images) {}
 
-  std::size_t read(std::span<std::byte> out) override {
-    std::size_t done = 0;
-    while (done < out.size()) {
-      if (at_ == end_ && !next()) break;
-      const std::size_t bytes = std::min(out.size() - done, end_ - at_);
-      std::copy_n(record_.begin() + static_cast<std::ptrdiff_t>(at_), bytes,
-                  out.begin() + static_cast<std::ptrdiff_t>(done));
-      at_ += bytes;
-      done += bytes;
-    }
-    return done;
-  }
-
  private:
-  bool next() {
-    if (records_.read(record_) < record_.size()) return false;
-    at_ = images_ ? labels_ : labels_ - 1;
-    end_ = images_ ? record_.size() : labels_;
-    return true;
+  std::span<const std::byte> next() override {
+    if (records_.read(record_) < record_.size()) return {};
+    const std::span<const std::byte> record(record_);
+    return images_ ? record.subspan(labels_) : record.subspan(labels_ - 1, 1);
   }
 
   ByteStream& records_;
   std::vector<std::byte> record_;
   std::size_t labels_;
   bool images_;
-  std::size_t at_ = 0;
-  std::size_t end_ = 0;
 };
 
 struct Batch {

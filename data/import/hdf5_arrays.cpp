@@ -105,7 +105,7 @@ class Unpacking {
 };
 
 /// An array that is read some rows of the first axis at a time.
-class Rows final : public ByteStream {
+class Rows final : public PieceStream {
  public:
   Rows(hid_t file, const Path& path, const ArrayInfo& info, Storage storage,
        const Hdf5Check<DataError>& check)
@@ -121,23 +121,10 @@ class Rows final : public ByteStream {
     if (storage_.layout == H5D_CHUNKED) rows_ = storage_.chunk[0];
   }
 
-  std::size_t read(std::span<std::byte> out) override {
-    std::size_t done = 0;
-    while (done < out.size()) {
-      if (at_ == piece_.size() && !next()) break;
-      const std::size_t bytes = std::min(out.size() - done, piece_.size() - at_);
-      std::copy_n(piece_.begin() + static_cast<std::ptrdiff_t>(at_), bytes,
-                  out.begin() + static_cast<std::ptrdiff_t>(done));
-      at_ += bytes;
-      done += bytes;
-    }
-    return done;
-  }
-
  private:
-  bool next() {
+  std::span<const std::byte> next() override {
     const std::uint64_t rows = std::min(rows_, info_.shape[0] - row_);
-    if (rows == 0 || row_bytes_ == 0) return false;
+    if (rows == 0 || row_bytes_ == 0) return {};
     if (rows > kMostPieceBytes / row_bytes_) throw DataError("its chunks are too large to be read");
     piece_.assign(rows * row_bytes_, std::byte{0});
     if (storage_.layout == H5D_CONTIGUOUS) {
@@ -152,8 +139,7 @@ class Rows final : public ByteStream {
     }
     if (storage_.big_endian) turn();
     row_ += rows;
-    at_ = 0;
-    return true;
+    return piece_;
   }
 
   void turn() {
@@ -237,7 +223,6 @@ class Rows final : public ByteStream {
   std::uint64_t rows_ = 1;  ///< at a time
   std::uint64_t row_ = 0;
   std::vector<std::byte> piece_;
-  std::size_t at_ = 0;
 };
 
 bool is_plain(hid_t type, Number number) {
