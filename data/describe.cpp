@@ -56,7 +56,7 @@ std::string describe(const Dataset& dataset) {
   const Manifest& manifest = dataset.manifest();
   std::string out = text("dataset  ", dataset.folder().string(), "\n",  //
                          "id       ", dataset.id(), "\n",               //
-                         "images   ", manifest.shape.height, " x ", manifest.shape.width, ", ",
+                         "images   ", manifest.shape.width, " x ", manifest.shape.height, ", ",
                          manifest.shape.channels == 1 ? "grey" : "colour", "\n");
   for (const Split split : kSplits) {
     const std::uint64_t samples = dataset.size(split);
