@@ -3,6 +3,8 @@
 // functions.
 #pragma once
 
+#include <array>
+
 #include "data/image_codec.h"
 
 namespace atelier::data {
@@ -18,6 +20,10 @@ enum class Filter : std::uint8_t {
   kBox,       ///< mean; 1/2 pixel
   kBilinear,  ///< triangle; 1 pixel
 };
+
+/// As users write them, in the order of the values.
+inline constexpr std::array<const char*, 3> kFitNames{"crop", "pad", "stretch"};
+inline constexpr std::array<const char*, 3> kFilterNames{"lanczos", "box", "bilinear"};
 
 struct Geometry {
   int height = 0;

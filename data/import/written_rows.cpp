@@ -100,13 +100,11 @@ std::vector<Table> name_table(const Listing& listing, const ImportOptions& optio
 
 // The command that leads to the same images; not part of the content.
 std::string command_of(const ImportOptions& options) {
-  constexpr std::array<const char*, 3> kFits{"crop", "pad", "stretch"};
-  constexpr std::array<const char*, 3> kFilters{"lanczos", "box", "bilinear"};
   std::string words = "atelier data import";
   if (options.size) {
     words += text(" --size ", options.size->width, "x", options.size->height, " --fit ",
-                  kFits.at(static_cast<std::size_t>(options.fit)), " --filter ",
-                  kFilters.at(static_cast<std::size_t>(options.filter)));
+                  kFitNames.at(static_cast<std::size_t>(options.fit)), " --filter ",
+                  kFilterNames.at(static_cast<std::size_t>(options.filter)));
   }
   if (options.shares) {
     words += text(" --split ", 100 - options.shares->valid - options.shares->test, ":",

@@ -79,8 +79,6 @@ class Ranks final : public data::Crew {
   comm::Comm& comm_;
 };
 
-constexpr std::array<const char*, 3> kFits{"crop", "pad", "stretch"};         // as Fit
-constexpr std::array<const char*, 3> kFilters{"lanczos", "box", "bilinear"};  // as Filter
 constexpr std::chrono::hours kLongestImport{24 * 30};  // a rank may wait for the others' share
 constexpr std::size_t kShownSkips = 20;
 
@@ -93,8 +91,8 @@ struct ImportCommand {
   std::string source;
   std::string out;
   std::string size;
-  std::string fit = kFits[0];
-  std::string filter = kFilters[0];
+  std::string fit = data::kFitNames[0];
+  std::string filter = data::kFilterNames[0];
   std::string split;
   std::string report;
   int channels = 0;
@@ -134,8 +132,8 @@ ExitCode import(const ImportCommand& command, Context& context) {
   if (!command.size.empty()) options.size = parse_size(command.size);
   if (!command.split.empty()) options.shares = parse_shares(command.split);
   if (command.channels != 0) options.channels = command.channels;
-  options.fit = chosen_of<data::Fit>(kFits, command.fit);
-  options.filter = chosen_of<data::Filter>(kFilters, command.filter);
+  options.fit = chosen_of<data::Fit>(data::kFitNames, command.fit);
+  options.filter = chosen_of<data::Filter>(data::kFilterNames, command.filter);
   options.on_error = command.on_error == "skip" ? data::OnError::kSkip : data::OnError::kFail;
   options.shuffle = !command.no_shuffle;
   ProgressLine line(context.clock);
@@ -156,10 +154,12 @@ void add_import_geometry(CLI::App& import_command, ImportCommand& command) {
   import_command
       .add_option("--fit", command.fit,
                   "crop to the middle, pad with black, or stretch to that size")
-      ->check(CLI::IsMember(std::vector<std::string>(kFits.begin(), kFits.end())))
+      ->check(
+          CLI::IsMember(std::vector<std::string>(data::kFitNames.begin(), data::kFitNames.end())))
       ->capture_default_str();
   import_command.add_option("--filter", command.filter, "how pixels are resampled")
-      ->check(CLI::IsMember(std::vector<std::string>(kFilters.begin(), kFilters.end())))
+      ->check(CLI::IsMember(
+          std::vector<std::string>(data::kFilterNames.begin(), data::kFilterNames.end())))
       ->capture_default_str();
   import_command.add_option("--channels", command.channels, "1 or 3; else what most images have")
       ->check(CLI::IsMember({1, 3}));
