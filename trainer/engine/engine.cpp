@@ -313,20 +313,23 @@ void Engine::update_on_device(const objectives::Phase& phase, StepReport& report
   numbers_->add_update(static_cast<std::size_t>(value - report.nets.data()), norm, weights_norm);
   const at::Tensor finite = torch::isfinite(norm);
   for (std::size_t i = 0; i < nets_.size(); ++i) {
+    if (!nets_[i]->flat().has_frozen()) continue;
     const at::Tensor frozen = nets_[i]->flat().frozen();
-    if (frozen.numel() > 0) frozen.copy_(torch::where(finite, frozen, frozen_before_[i]));
+    frozen.copy_(torch::where(finite, frozen, frozen_before_[i]));
   }
 }
 
 // Running statistics see what is not finite before anybody else does.
 void Engine::keep_running_statistics() {
-  frozen_before_.clear();
-  for (const auto& each : nets_) frozen_before_.push_back(each->flat().frozen().clone());
+  frozen_before_.resize(nets_.size());
+  for (std::size_t i = 0; i < nets_.size(); ++i) {
+    if (nets_[i]->flat().has_frozen()) frozen_before_[i] = nets_[i]->flat().frozen().clone();
+  }
 }
 
 void Engine::restore_running_statistics() {
   for (std::size_t i = 0; i < nets_.size(); ++i) {
-    nets_[i]->flat().frozen().copy_(frozen_before_[i]);
+    if (nets_[i]->flat().has_frozen()) nets_[i]->flat().frozen().copy_(frozen_before_[i]);
   }
 }
 

@@ -110,7 +110,7 @@ class Engine {
   BatchStatistics statistics_;
   bool batch_norms_ = false;  ///< some net has one
   std::vector<std::unique_ptr<TrainedNet>> nets_;
-  std::vector<at::Tensor> frozen_before_;  ///< running statistics, before a phase
+  std::vector<at::Tensor> frozen_before_;  ///< running statistics of nets that have some
   std::optional<DeviceNumbers> numbers_;   ///< this and all below on a device only
   std::optional<device::Uploader> uploads_;
   at::Tensor schedule_;              ///< learning rate and step of the average. Shapes: [nets, 2]

@@ -39,6 +39,7 @@ class FlatParameters {
   [[nodiscard]] const at::Tensor& gradients() const { return gradients_; }
   /// The weights that are not frozen: the first part of weights().
   [[nodiscard]] at::Tensor trained() const { return weights_.narrow(0, 0, gradients_.numel()); }
+  [[nodiscard]] bool has_frozen() const { return weights_.numel() > gradients_.numel(); }
   /// Those that are: the last part. Running statistics of normalisations lie there.
   [[nodiscard]] at::Tensor frozen() const {
     return weights_.narrow(0, gradients_.numel(), weights_.numel() - gradients_.numel());

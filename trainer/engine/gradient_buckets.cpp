@@ -1,6 +1,8 @@
 #include "trainer/engine/gradient_buckets.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 
 #include "launch/base/text.h"
 #include "trainer/device/device.h"
@@ -23,6 +25,7 @@ class GradientBuckets::Hook final : public torch::autograd::PostAccumulateGradHo
 GradientBuckets::GradientBuckets(FlatParameters& flat, comm::Comm& comm, std::string net,
                                  BucketPlan plan, Wire wire)
     : flat_(&flat),
+      verdict_(flat.gradients().narrow(0, 0, FlatParameters::kVerdict)),
       comm_(&comm),
       net_(std::move(net)),
       bucket_of_(flat.trained_slots()),
@@ -72,7 +75,7 @@ void GradientBuckets::begin() {
   if (comm_->world() > 1) comm_->finish_started();
   std::fill(received_.begin(), received_.end(), 0);
   std::fill(waiting_.begin(), waiting_.end(), at::Tensor());
-  flat_->gradients().narrow(0, 0, FlatParameters::kVerdict).zero_();
+  verdict_.zero_();
   last_ = false;
   launched_ = 0;
 }
@@ -85,7 +88,9 @@ void GradientBuckets::expect_last() {
 }
 
 void GradientBuckets::add_verdict(const at::Tensor& loss) {
-  flat_->gradients().narrow(0, 0, 1).add_(loss.detach() * 0);
+  // 0, or NaN. A host can look, which is less than an addition costs.
+  if (loss.is_cpu() && std::isfinite(loss.item<double>())) return;
+  verdict_.narrow(0, 0, 1).add_(loss.detach() * 0);
 }
 
 void GradientBuckets::receive(std::size_t slot) {
@@ -105,10 +110,13 @@ void GradientBuckets::receive(std::size_t slot) {
 }
 
 void GradientBuckets::take(std::size_t slot, const at::Tensor& gradient) {
-  if (received_[slot] == 0) {
-    views_[slot].copy_(gradient);
+  const at::Tensor& view = views_[slot];
+  if (received_[slot] != 0) {
+    view.add_(gradient);
+  } else if (gradient.scalar_type() == view.scalar_type() && gradient.strides() == view.strides()) {
+    std::memcpy(view.mutable_data_ptr(), gradient.const_data_ptr(), gradient.nbytes());
   } else {
-    views_[slot].add_(gradient);
+    view.copy_(gradient);
   }
   received_[slot] = 1;
 }

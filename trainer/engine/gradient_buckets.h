@@ -86,6 +86,7 @@ class GradientBuckets {
   }
 
   FlatParameters* flat_;
+  at::Tensor verdict_;  ///< the first elements of the flat gradients
   comm::Comm* comm_;
   std::string net_;
   BucketPlan plan_;

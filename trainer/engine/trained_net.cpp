@@ -48,7 +48,7 @@ Optimizer& TrainedNet::optimizer() const {
 }
 
 void TrainedNet::copy_frozen_to_average() {
-  if (!averaged() || flat_.frozen().numel() == 0) return;
+  if (!averaged() || !flat_.has_frozen()) return;
   average_.narrow(0, flat_.trained().numel(), flat_.frozen().numel()).copy_(flat_.frozen());
 }
 
