@@ -35,6 +35,7 @@ struct ArrayInfo {
   std::string name = {};
   Number number = Number::kOther;
   std::vector<std::uint64_t> shape = {};
+  bool columns_first = false;  ///< [N, W, H]: images lie on their side
   /// Of all elements. Throws: DataError when that is more than any file holds.
   [[nodiscard]] std::uint64_t bytes() const;
 };

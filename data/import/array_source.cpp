@@ -64,7 +64,16 @@ struct Range {
 
 struct Axes {
   ImageShape shape;
-  bool planes = false;  ///< [C, H, W] instead of [H, W, C]
+  bool planes = false;   ///< [C, H, W] instead of [H, W, C]
+  bool columns = false;  ///< [W, H]
+  /// Of an image's value `i` among the stored ones.
+  [[nodiscard]] std::size_t stored_at(std::size_t i) const {
+    const auto channels = static_cast<std::size_t>(shape.channels);
+    const auto width = static_cast<std::size_t>(shape.width);
+    const auto height = static_cast<std::size_t>(shape.height);
+    if (planes) return i % channels * height * width + i / channels;
+    return columns ? i % width * height + i / width : i;
+  }
 };
 
 std::optional<Axes> axes_of(const ArrayInfo& info) {
@@ -76,6 +85,7 @@ std::optional<Axes> axes_of(const ArrayInfo& info) {
   if (!all_fit) return std::nullopt;
   const auto side = [&](std::size_t axis) { return static_cast<int>(sides[axis]); };
   const auto is_channels = [](int count) { return count == 1 || count == 3; };
+  if (sides.size() == 3 && info.columns_first) return Axes{{side(2), side(1), 1}, false, true};
   if (sides.size() == 3) return Axes{{side(1), side(2), 1}};
   if (is_channels(side(3))) return Axes{{side(1), side(2), side(3)}};
   if (is_channels(side(1))) return Axes{{side(2), side(3), side(1)}, true};
@@ -270,12 +280,9 @@ class ArraySource final : public ImageSource {
     Image image{part.axes.shape, std::vector<std::uint8_t>(part.axes.shape.bytes())};
     const Number number = info(part).number;
     const std::size_t width = width_of(number);
-    const auto channels = static_cast<std::size_t>(image.shape.channels);
-    const std::size_t places = image.pixels.size() / channels;
     for (std::size_t i = 0; i < image.pixels.size(); ++i) {
-      const std::size_t from = part.axes.planes ? i % channels * places + i / channels : i;
-      const double value =
-          value_at(&row[from * width], number) * part.range.scale + part.range.shift;
+      const std::byte* const place = &row[part.axes.stored_at(i) * width];
+      const double value = value_at(place, number) * part.range.scale + part.range.shift;
       image.pixels[i] = static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0, 255.0)));
     }
     return image;
@@ -324,8 +331,9 @@ class ArraySource final : public ImageSource {
                       found->columns > 1 ? text(", column ", found->column) : "");
     }
     listing.notes.push_back(text("'", info(part).name, "': ", info(part).shape[0], " images of ",
-                                 part.axes.shape.name(), ", values are ", part.range.words, ", ",
-                                 labelled, ", ", split_name(split_of(info(part).name))));
+                                 part.axes.shape.name(), part.axes.columns ? " turned upright" : "",
+                                 ", values are ", part.range.words, ", ", labelled, ", ",
+                                 split_name(split_of(info(part).name))));
     return labels;
   }
 

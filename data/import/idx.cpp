@@ -29,6 +29,12 @@ std::vector<std::uint64_t> read_header(ByteStream& stream) {
   return shape;
 }
 
+// NIST's images were turned when EMNIST was made (Cohen et al. 2017); its files are named like
+// "emnist-letters-train-images-idx3-ubyte".
+bool is_emnist(const std::string& name) {
+  return lower(name.substr(name.find_last_of('/') + 1)).starts_with("emnist");
+}
+
 class IdxFiles final : public ArrayFile {
  public:
   IdxFiles(ListedFiles listed, std::vector<std::size_t> positions)
@@ -39,7 +45,7 @@ class IdxFiles final : public ArrayFile {
     for (std::size_t i = 0; i < positions_.size(); ++i) {
       std::string name = listed_.names[positions_[i]];
       if (extension_of(name) == ".gz") name.resize(name.size() - 3);
-      ArrayInfo info{.name = name, .number = Number::kU8, .shape = {}};
+      ArrayInfo info{.name = name, .number = Number::kU8, .columns_first = is_emnist(name)};
       open(i, [&](ByteStream& content) {
         info.shape = read_header(content);
         require_bytes(content, info.bytes());

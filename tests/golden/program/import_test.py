@@ -211,6 +211,16 @@ class Arrays(ImportTest):
         (folder / "t10k-images-idx3-ubyte").write_bytes(content[:-5])
         self.assertRegex(self.refused(folder), "t10k-images-idx3-ubyte': its header states 7840 bytes of elements, it holds 7835")
 
+    def test_emnist_is_turned_upright(self):
+        folder = self.folder / "emnist"
+        folder.mkdir()
+        images, labels = pictures(30, 28, 28, 0), RANDOM.integers(0, 26, 30).astype(numpy.uint8)
+        write_idx(folder / "emnist-letters-train-images-idx3-ubyte.gz", images.transpose(0, 2, 1).copy())
+        write_idx(folder / "emnist-letters-train-labels-idx1-ubyte.gz", labels)
+        found, done = self.imported(folder)
+        self.assert_samples(found, images, labels)
+        self.assertIn("30 images of 28x28x1 turned upright", done.err)
+
     def test_cifar_as_it_is_downloaded(self):
         for kind, labels, names in (("10", 1, "batches.meta.txt"), ("100", 2, "fine_label_names.txt")):
             images = pictures(30, 32, 32)
