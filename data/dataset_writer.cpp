@@ -1,19 +1,14 @@
 #include "data/dataset_writer.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <ctime>
 #include <memory>
-#include <system_error>
 #include <utility>
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
-#include "data/raw_file.h"
-#include "data/shard_check.h"
+#include "data/pixel_sums.h"
 #include "data/shard_layout.h"
 #include "launch/base/error.h"
 #include "launch/base/hash.h"
@@ -21,8 +16,6 @@
 
 namespace atelier::data {
 namespace {
-
-constexpr const char* kPurposeName = ".purpose";
 
 std::string utc(double unix_seconds) {
   const auto whole = static_cast<std::time_t>(unix_seconds);
@@ -37,42 +30,6 @@ std::string host_name() {
   std::array<char, 256> name{};
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
-
-/// One table of one shard while it is written: block after block at its place in the file.
-class TableWriter {
- public:
-  TableWriter(RawFile& file, TablePlace place) : file_(file), place_(place) {}
-  void write(std::span<const std::byte> rows, const Table& table) {
-    const std::uint64_t block_bytes = table.block_rows() * table.row_bytes();
-    file_.write_at(place_.offset + written_, rows);
-    written_ += rows.size();
-    // Images define how many rows come at once; tables with larger blocks gather several.
-    while (!rows.empty()) {
-      const std::size_t part = std::min<std::uint64_t>(rows.size(), block_bytes - in_block_);
-      block_.update(rows.first(part));
-      rows = rows.subspan(part);
-      in_block_ += part;
-      if (in_block_ == block_bytes) end_block();
-    }
-  }
-  void finish() {
-    if (in_block_ > 0) end_block();
-    file_.write_at(place_.hash_offset, std::as_bytes(std::span(hashes_)));
-  }
-
- private:
-  void end_block() {
-    hashes_.push_back(block_.value());
-    block_.reset();
-    in_block_ = 0;
-  }
-  RawFile& file_;
-  TablePlace place_;
-  std::uint64_t written_ = 0;
-  std::uint64_t in_block_ = 0;
-  Hasher block_;
-  std::vector<std::uint64_t> hashes_;
-};
 
 }  // namespace
 
@@ -96,6 +53,8 @@ DatasetWriter::DatasetWriter(FileSystem& files, Path folder, DatasetPlan plan,
   manifest_.tables = required_tables(plan_.shape);
   manifest_.tables.insert(manifest_.tables.end(), plan_.extra_tables.begin(),
                           plan_.extra_tables.end());
+  if (plan_.packing.varies()) manifest_.tables.push_back(ends_table());
+  manifest_.packing = plan_.packing;
   manifest_.pixel_sums.assign(static_cast<std::size_t>(plan_.shape.channels), 0);
   manifest_.pixel_square_sums = manifest_.pixel_sums;
   manifest_.valid_from_train = plan_.valid_from_train;
@@ -129,7 +88,10 @@ void DatasetWriter::take_over(const std::vector<std::uint64_t>& rows) {
 void DatasetWriter::cut(Split split) {
   const std::uint64_t samples = plan_.samples.at(index_of(split));
   std::uint64_t row_bytes = 0;
-  for (const Table& table : manifest_.tables) row_bytes += table.row_bytes();
+  for (const Table& table : manifest_.tables) {
+    const bool known = table.name == manifest_.tables[kImages].name && plan_.image_bytes > 0;
+    row_bytes += known ? plan_.image_bytes : table.row_bytes();
+  }
   const std::uint64_t room = std::max<std::uint64_t>(1, plan_.shard_bytes / row_bytes);
   // Whole blocks in each, where a shard has room for one: then they are blocks of the split too.
   const std::uint64_t block = manifest_.tables[kImages].block_rows();
@@ -160,39 +122,14 @@ ShardEntry DatasetWriter::entry_of(const Part& part) const {
 
 void DatasetWriter::write(std::size_t shard, const FillRows& fill) {
   const Part& part = parts_.at(shard);
-  ShardEntry entry = entry_of(part);
+  const ShardEntry entry = entry_of(part);
   if (files_.exists(folder_ / entry.file)) return;
   ShardLayout layout = layout_of(manifest_, entry);
   layout.num_shards = part.count;
   const Path temporary = folder_ / text(".tmp-", entry.file);
-  files_.remove_all(temporary);  // of a writer that was killed
-  entry.places = create_shard(temporary, layout);
-  write_rows(temporary, entry, part.first, fill);
+  write_shard(files_, temporary, layout, part.first, fill);
   files_.sync(temporary);
   files_.rename(temporary, folder_ / entry.file);
-}
-
-void DatasetWriter::write_rows(const Path& path, const ShardEntry& entry, std::uint64_t first,
-                               const FillRows& fill) {
-  RawFile file(path, RawFile::Mode::kWrite);
-  std::vector<TableWriter> writers;
-  writers.reserve(entry.places.size());
-  for (const TablePlace& place : entry.places) writers.emplace_back(file, place);
-  const std::uint64_t block = manifest_.tables[kImages].block_rows();
-  std::vector<std::vector<std::byte>> buffers;
-  buffers.reserve(manifest_.tables.size());
-  for (const Table& table : manifest_.tables)
-    buffers.emplace_back(static_cast<std::size_t>(block * table.row_bytes()));
-  for (std::uint64_t done = 0; done < entry.num_samples; done += block) {
-    const std::uint64_t rows = std::min(block, entry.num_samples - done);
-    std::vector<std::span<std::byte>> spans;
-    for (std::size_t i = 0; i < buffers.size(); ++i)
-      spans.push_back(std::span(buffers[i]).first(rows * manifest_.tables[i].row_bytes()));
-    fill({entry.split, first + done, rows, spans});
-    for (std::size_t i = 0; i < writers.size(); ++i)
-      writers[i].write(spans[i], manifest_.tables[i]);
-  }
-  for (TableWriter& writer : writers) writer.finish();
 }
 
 // What reached the file must be what was meant: layout, every block, and the whole-file hash.
@@ -202,28 +139,37 @@ void DatasetWriter::seal(std::size_t shard) {
   const Path path = folder_ / entry.file;
   ShardLayout layout = layout_of(manifest_, entry);
   layout.num_shards = part.count;
-  if (part.index == 0) content_ = std::vector<Hasher>(manifest_.tables.size());
+  if (plan_.packing.varies()) layout.image_bytes = read_layout(path).image_bytes;
+  if (part.index == 0) content_.emplace(manifest_);
+  entry.image_bytes = layout.image_bytes;
   entry.places = inspect_shard(path, layout);
   entry.bytes = files_.size(path);
-  const auto see = [&](std::size_t table, std::span<const std::byte> rows) {
-    content_[table].update(rows);
-    count(part.split, table, rows);
+  PixelSums sums(plan_.packing, plan_.shape, plan_.threads);
+  const auto see = [&](const WholeBlock& block) {
+    content_->add(block);
+    if (block.table == kLabels) count_labels(part.split, block.bytes);
+    if (block.table == kImages && part.split == Split::kTrain) sums.add(block.bytes, block.ends);
   };
-  const ShardDamage damage = check_shard_bytes(path, layout.tables, entry, see);
+  const ShardDamage damage = check_shard_bytes(path, manifest_, entry, see);
   if (!damage.findings.empty()) {
     throw IoError(text("The shard just written reads back damaged: ", damage.findings.front()),
                   "Check the disk.");
   }
+  const PixelTotals totals = sums.finish();
+  for (std::size_t c = 0; c < manifest_.pixel_sums.size(); ++c) {
+    manifest_.pixel_sums[c] += totals.values.at(c);
+    manifest_.pixel_square_sums[c] += totals.squares.at(c);
+  }
   entry.hash = damage.file_hash;
   manifest_.shards.push_back(std::move(entry));
   if (part.index + 1 < part.count) return;
-  for (const Hasher& hash : content_)
-    manifest_.splits.at(index_of(part.split)).table_hashes.push_back(to_hex(hash.value()));
+  for (std::size_t table = 0; table < manifest_.tables.size(); ++table)
+    manifest_.splits.at(index_of(part.split)).table_hashes.push_back(content_->hash(table));
 }
 
-void DatasetWriter::count(Split split, std::size_t table, std::span<const std::byte> rows) {
+void DatasetWriter::count_labels(Split split, std::span<const std::byte> rows) {
   SplitEntry& entry = manifest_.splits.at(index_of(split));
-  for (std::size_t at = 0; table == kLabels && at < rows.size(); at += sizeof(std::int64_t)) {
+  for (std::size_t at = 0; at < rows.size(); at += sizeof(std::int64_t)) {
     std::int64_t label = 0;
     std::memcpy(&label, &rows[at], sizeof(label));
     if (label < 0 || static_cast<std::uint64_t>(label) >= entry.class_counts.size()) {
@@ -231,20 +177,6 @@ void DatasetWriter::count(Split split, std::size_t table, std::span<const std::b
                            entry.class_counts.size(), " classes."));
     }
     ++entry.class_counts[static_cast<std::size_t>(label)];
-  }
-  if (split != Split::kTrain || table != kImages) return;
-  const std::size_t channels = manifest_.pixel_sums.size();
-  std::array<std::array<std::uint64_t, 2>, 3> sums{};
-  for (std::size_t at = 0; at < rows.size(); at += channels) {
-    for (std::size_t c = 0; c < channels; ++c) {
-      const auto value = std::to_integer<std::uint64_t>(rows[at + c]);
-      sums[c][0] += value;
-      sums[c][1] += value * value;
-    }
-  }
-  for (std::size_t c = 0; c < channels; ++c) {
-    manifest_.pixel_sums[c] += sums[c][0];
-    manifest_.pixel_square_sums[c] += sums[c][1];
   }
 }
 
@@ -259,71 +191,6 @@ Manifest DatasetWriter::finish(const Clock& clock) {
   manifest_.host = host_name();
   write_atomically(files_, folder_ / kManifestName, to_json(manifest_));
   return std::move(manifest_);
-}
-
-StagingFolder::StagingFolder(FileSystem& files, const Path& target, const std::string& purpose)
-    : files_(files), target_(std::filesystem::absolute(target).lexically_normal()) {
-  if (!target_.has_filename()) target_ = target_.parent_path();
-  path_ = target_.parent_path() / text(".", target_.filename().string(), ".partial");
-  if (files_.exists(target_)) {
-    throw OutputError(text("Cannot create the dataset '", target_.string(), "': it exists."),
-                      "Choose another name, or remove it first.");
-  }
-  try {
-    files_.create_directories(path_);
-  } catch (const IoError& error) {
-    throw OutputError(error.what());
-  }
-  if (!lock_.take(path_)) {
-    throw OutputError(text("Cannot create the dataset '", target_.string(),
-                           "': another process is writing it in '", path_.string(), "'."),
-                      "Wait for it, or choose another name.");
-  }
-  const Path note = path_ / kPurposeName;
-  if (!purpose.empty() && files_.exists(note) && files_.read(note) == purpose) return;
-  for (const std::string& name : files_.list(path_)) files_.remove_all(path_ / name);
-  if (purpose.empty()) return;
-  try {
-    write_atomically(files_, note, purpose);
-  } catch (const IoError&) {
-    files_.remove_all(path_);
-    throw;
-  }
-}
-
-// The folder itself is locked, so that the lock moves with it when it is renamed. File systems
-// without such locks (some network ones) go without.
-bool StagingFolder::Lock::take(const Path& folder) {
-  fd_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd_ < 0) {
-    throw OutputError(text("Cannot open the folder '", folder.string(),
-                           "': ", std::generic_category().message(errno), "."));
-  }
-  return ::flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
-}
-
-StagingFolder::Lock::~Lock() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
-StagingFolder::~StagingFolder() {
-  if (published_) return;
-  try {
-    files_.remove_all(path_);
-  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the next writer clears it
-  }
-}
-
-void StagingFolder::publish() {
-  files_.remove_all(path_ / kPurposeName);
-  files_.sync(path_);
-  if (files_.exists(target_)) {
-    throw OutputError(text("Cannot create the dataset '", target_.string(), "': it exists."),
-                      "Somebody made it meanwhile; choose another name.");
-  }
-  files_.rename_new(path_, target_);
-  published_ = true;
-  files_.sync(target_.parent_path());
 }
 
 Manifest write_dataset(FileSystem& files, const Clock& clock, const StagingFolder& staging,

@@ -50,6 +50,21 @@ std::string class_line(const Dataset& dataset) {
   return text(count, " (", join(names), count > kShown ? ", …" : "", ")");
 }
 
+// ", images deflated to 12 % of their pixels"; nothing where they are raw.
+std::string storage_words(const Dataset& dataset) {
+  const Packing& packing = dataset.manifest().packing;
+  if (!packing.varies()) return "";
+  double stored = 0, pixels = 0;
+  for (const ShardEntry& shard : dataset.manifest().shards) {
+    stored += static_cast<double>(shard.image_bytes);
+    pixels += static_cast<double>(shard.num_samples * dataset.shape().bytes());
+  }
+  const std::string share = fixed(100 * stored / pixels, 1) + " % of their pixels";
+  if (packing.storage == Storage::kDeflate) return ", images deflated to " + share;
+  return text(", images as their files (", share, "), brought to size by ", fit_name(packing),
+              " and ", filter_name(packing));
+}
+
 }  // namespace
 
 std::string describe(const Dataset& dataset) {
@@ -71,8 +86,9 @@ std::string describe(const Dataset& dataset) {
               "stddev   ", rounded(dataset.stddev()),
               "\n"  //
               "shards   ",
-              manifest.shards.size(), ", ", human_bytes(total_bytes(dataset)), "\n",  //
-              "source   ", manifest.source, "\n",                                     //
+              manifest.shards.size(), ", ", human_bytes(total_bytes(dataset)),
+              storage_words(dataset), "\n",        //
+              "source   ", manifest.source, "\n",  //
               "made     ", manifest.created, " by ", manifest.creator, " on ", manifest.host, "\n");
   return out;
 }
@@ -93,6 +109,7 @@ nlohmann::ordered_json describe_json(const Dataset& dataset) {
            {{"height", manifest.shape.height},
             {"width", manifest.shape.width},
             {"channels", manifest.shape.channels}}},
+          {"storage", storage_name(manifest.packing.storage)},
           {"class_names", manifest.class_names},
           {"factor_names", manifest.factor_names},
           {"splits", splits},

@@ -207,6 +207,7 @@ Manifest make_glyphs(FileSystem& files, const Clock& clock, const GlyphsOptions&
                                digits);
   }
   for (std::size_t i = 0; i < ids.size(); ++i) plan.samples.at(i) = ids.at(i).size();
+  plan.packing = {options.storage};
   plan.shard_bytes = options.shard_bytes;
   plan.valid_from_train = true;
   plan.source = text(options.stacked ? "stacked glyphs" : "glyphs", ", seed ", options.seed);

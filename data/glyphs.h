@@ -23,6 +23,7 @@ struct GlyphsOptions {
   int side = 32;         ///< pixels
   bool stacked = false;  ///< three digits in the colour channels, label 100 a + 10 b + c
   std::uint64_t seed = 1;
+  Storage storage = Storage::kRaw;  ///< or deflate
   std::uint64_t shard_bytes = 256U << 20U;
 };
 

@@ -68,6 +68,8 @@ std::vector<Table> required_tables(const ImageShape& shape) {
       {"ids", Element::kU64, {}}};
 }
 
+Table ends_table() { return {"ends", Element::kU64, {}}; }
+
 std::string shard_file_name(Split split, std::uint64_t index, std::uint64_t count) {
   return text(split_name(split), "-", five_digits(index), "-of-", five_digits(count), ".h5");
 }

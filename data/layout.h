@@ -60,6 +60,9 @@ struct Table {
 inline constexpr std::size_t kImages = 0;
 inline constexpr std::size_t kLabels = 1;
 inline constexpr std::size_t kIds = 2;
+/// Where each image ends among the bytes of /images; the last table where images take as many bytes
+/// as it happens.
+[[nodiscard]] Table ends_table();
 
 /// "train-00000-of-00016.h5".
 [[nodiscard]] std::string shard_file_name(Split split, std::uint64_t index, std::uint64_t count);

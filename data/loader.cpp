@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstdlib>
-#include <ctime>
 #include <deque>
 #include <exception>
 #include <mutex>
@@ -16,6 +15,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include "data/cpu_time.h"
 #include "data/plan.h"
 #include "launch/base/clock.h"
 #include "launch/base/error.h"
@@ -26,12 +26,6 @@ namespace {
 
 // How far ahead of what is planned the system is asked to read, in block mode.
 constexpr std::uint64_t kHintedBytes = 64U << 20U;
-
-double thread_cpu_seconds() {
-  timespec time{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
 
 struct RingSlot {
   bool ready = false;  // guarded by the loader's mutex
@@ -52,6 +46,12 @@ std::shared_ptr<void> ordinary_memory(std::size_t bytes) {
   if (memory == nullptr) throw std::bad_alloc();
   ::madvise(memory.get(), size, MADV_HUGEPAGE);
   return memory;
+}
+
+// A reader fills a batch by itself, so that many must be under way for all to have one.
+LoaderOptions with_work_for_all(LoaderOptions options) {
+  if (options.depth > 0) options.depth = std::max(options.depth, options.readers);
+  return options;
 }
 
 const Dataset& checked(const Dataset& dataset, Split split, const LoaderOptions& options) {
@@ -93,7 +93,7 @@ Plan plan_of(const Order& order, const LoaderOptions& options) {
 // readers take those that are planned, the caller those that are ready, all in order.
 struct Loader::Impl {
   Impl(const Dataset& dataset, Split split, const LoaderOptions& chosen)
-      : options(chosen),
+      : options(with_work_for_all(chosen)),
         reader(checked(dataset, split, options), split, options.reading),
         order(order_of(dataset, reader.size(), reader.block_rows(), options)),
         plan(plan_of(order, options)),
@@ -219,6 +219,7 @@ struct Loader::Impl {
         counters.bytes_read = reader.bytes_read();
         counters.blocks_verified = reader.blocks_verified();
         counters.reader_cpu_seconds += cpu - cpu_before;
+        counters.unpack_cpu_seconds = reader.unpack_cpu_seconds();
       }
       cpu_before = cpu;
       changed.notify_all();

@@ -43,8 +43,8 @@ struct LoaderOptions {
   OnDamage on_damage = OnDamage::kFail;
   /// Told once of each damaged block that on_damage gets over; called by a thread of the loader.
   std::function<void(const std::string&)> tell = {};
-  std::size_t readers = 1;  ///< threads that copy, at least 1
-  std::size_t depth = 3;    ///< batches read ahead, at least 1
+  std::size_t readers = 1;  ///< threads that copy or unpack, a batch each; at least 1
+  std::size_t depth = 3;    ///< batches read ahead, at least 1; not below `readers`
   std::chrono::nanoseconds deadline = std::chrono::seconds(120);  ///< longest wait of next()
   /// Memory for the images of a batch, by its size in bytes; empty: ordinary memory. Devices copy
   /// faster from memory of their own making.
@@ -71,6 +71,7 @@ struct LoaderStats {
   std::uint64_t substituted = 0;      ///< likewise
   double planner_cpu_seconds = 0;     ///< CPU time of the planner thread
   double reader_cpu_seconds = 0;      ///< CPU time of the reader threads, together
+  double unpack_cpu_seconds = 0;      ///< part of it: of images that are not stored raw
   std::size_t ready = 0;              ///< batches ready now
   std::size_t capacity = 0;           ///< most that can be
 };

@@ -10,12 +10,17 @@
 #include <vector>
 
 #include "data/layout.h"
+#include "data/packing.h"
 #include "data/shard_layout.h"
 #include "launch/base/file_system.h"
 
 namespace atelier::data {
 
 inline constexpr std::string_view kManifestName = "manifest.json";
+inline constexpr std::string_view kManifestFormat = "atelier-dataset";
+/// Before the manifest's own hash, and what stands for it while it is computed.
+inline constexpr std::string_view kManifestHashKey = "\"manifest_hash\": \"";
+inline constexpr std::string_view kManifestNoHash = "0000000000000000";
 
 struct ShardEntry {
   std::string file;  ///< a plain name inside the dataset folder
@@ -25,6 +30,7 @@ struct ShardEntry {
   std::uint64_t bytes = 0;
   std::string hash;                ///< XXH3-64 of the whole file
   std::vector<TablePlace> places;  ///< one per table
+  std::uint64_t image_bytes = 0;   ///< of /images, where they vary
 };
 
 struct SplitEntry {
@@ -37,7 +43,8 @@ struct Manifest {
   ImageShape shape;
   std::vector<std::string> class_names;
   std::vector<std::string> factor_names;
-  std::vector<Table> tables;
+  std::vector<Table> tables;  ///< images, labels, ids, others; ends where images' bytes vary
+  Packing packing;
   std::array<SplitEntry, 3> splits;
   std::vector<std::uint64_t> pixel_sums;         ///< per channel, over train
   std::vector<std::uint64_t> pixel_square_sums;  ///< per channel, over train
@@ -49,8 +56,11 @@ struct Manifest {
   std::string host;
 };
 
+/// Tables behind the required ones.
+[[nodiscard]] std::vector<Table> extra_tables(const Manifest& manifest);
+
 /// Identity of the content (16 hex digits): shape, class and factor names, tables and their rows.
-/// Neither the cutting into shards nor clocks enter.
+/// Neither the cutting into shards nor clocks enter, nor whether pixels are deflated.
 [[nodiscard]] std::string content_id(const Manifest& manifest);
 
 /// The file's text, with its own hash.

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "data/cpu_time.h"
 #include "data/guarded.h"
 #include "launch/base/clones.h"
 #include "launch/base/error.h"
@@ -53,6 +54,7 @@ struct Gather {
 
 Reader::Reader(const Dataset& dataset, Split split, const ReaderOptions& options)
     : shape_(dataset.shape()),
+      packing_(dataset.manifest().packing),
       tables_(dataset.manifest().tables),
       classes_(dataset.class_names().size()),
       files_(dataset, split, options.access),
@@ -61,9 +63,10 @@ Reader::Reader(const Dataset& dataset, Split split, const ReaderOptions& options
     auto state = std::make_unique<ShardState>();
     state->first_block = blocks_;
     const std::uint64_t rows = files_.entry(i).num_samples;
-    for (std::size_t table = 0; table < kChecked; ++table) {
+    for (std::size_t table = 0; table <= kIds; ++table)
       state->found[table] = std::vector<std::atomic<Found>>(tables_[table].blocks(rows));
-    }
+    if (packing_.varies())
+      state->found.back() = std::vector<std::atomic<Found>>(tables_.back().blocks(rows));
     blocks_ += tables_[kImages].blocks(rows);
     firsts_.push_back(size_);
     shards_.push_back(std::move(state));
@@ -113,12 +116,43 @@ std::optional<std::string> Reader::compare(std::size_t shard, std::size_t table,
   return damage_text(files_.path(shard), tables_[table], block, ids, {expected, hash});
 }
 
-std::optional<std::string> Reader::find_damage(std::size_t table, Place place) {
+std::atomic<Reader::Found>& Reader::found_of(std::size_t shard, std::size_t table,
+                                             std::uint64_t block) {
+  return shards_[shard]->found[std::min(table, kChecked - 1)][block];
+}
+
+Reader::Extent Reader::extent_of(Place place, std::uint64_t rows) {
+  const std::size_t table = ends_table_index();
+  const ShardEntry& entry = files_.entry(place.shard);
+  const std::uint64_t last = place.row + rows - 1;
+  std::array<std::uint64_t, 2> ends{};  // of the row before the first one, of the last one
+  const auto read_end = [&](std::uint64_t row, std::uint64_t& end) {
+    require_good(table, {place.shard, row});
+    files_.read(place.shard, offset_of(table, {place.shard, row}),
+                std::as_writable_bytes(std::span(&end, 1)));
+  };
+  if (place.row > 0) read_end(place.row - 1, ends[0]);
+  read_end(last, ends[1]);
+  if (ends[0] < ends[1] && ends[1] <= entry.image_bytes) return {ends[0], ends[1]};
+  throw DataError(text("Row ", place.row, " of /images in '", files_.path(place.shard).string(),
+                       "' lies from byte ", ends[0], " to ", ends[1], " of ", entry.image_bytes,
+                       ": /ends is damaged."),
+                  kRestore);
+}
+
+BlockPlace Reader::block_place(std::size_t table, Place place) {
   const ShardEntry& entry = files_.entry(place.shard);
   const BlockPlace block = block_at(tables_[table], entry.places[table], entry.num_samples,
                                     place.row / tables_[table].block_rows());
+  if (table != kImages || !packing_.varies()) return block;
+  const auto [begin, end] = extent_of({place.shard, block.first_row}, block.rows);
+  return between(block, entry.places[table], begin, end);
+}
+
+std::optional<std::string> Reader::find_damage(std::size_t table, Place place) {
+  const BlockPlace block = block_place(table, place);
   auto damage = compare(place.shard, table, block, hash_of(place.shard, block.offset, block.bytes));
-  std::atomic<Found>& found = shards_[place.shard]->found[table][block.index];
+  std::atomic<Found>& found = found_of(place.shard, table, block.index);
   if (damage) {
     found = Found::kDamaged;
   } else if (found.exchange(Found::kGood) != Found::kGood && table == kImages) {
@@ -130,7 +164,7 @@ std::optional<std::string> Reader::find_damage(std::size_t table, Place place) {
 void Reader::require_good(std::size_t table, Place place) {
   if (check_ == Check::kOff) return;
   const std::uint64_t block = place.row / tables_[table].block_rows();
-  const Found found = shards_[place.shard]->found[table][block].load(std::memory_order_relaxed);
+  const Found found = found_of(place.shard, table, block).load(std::memory_order_relaxed);
   if (found == Found::kGood && check_ == Check::kOnce) return;
   if (const auto damage = find_damage(table, place)) throw DataError(*damage, kRestore);
 }
@@ -141,7 +175,7 @@ std::optional<std::string> Reader::damage_of(std::uint64_t index) {
   const std::uint64_t number = block_of(index);
   if (check_ == Check::kOnce) {
     const std::uint64_t block = place.row / block_rows();
-    const Found found = shards_[place.shard]->found[kImages][block].load();
+    const Found found = found_of(place.shard, kImages, block).load();
     if (found == Found::kGood) return std::nullopt;
     const std::scoped_lock lock(mutex_);
     if (const auto known = damage_.find(number); known != damage_.end()) return known->second;
@@ -168,9 +202,7 @@ std::uint64_t Reader::good_from(std::uint64_t index) {
 
 void Reader::will_need(std::uint64_t index) {
   const Place place = place_of(index);
-  const ShardEntry& entry = files_.entry(place.shard);
-  const BlockPlace block = block_at(tables_[kImages], entry.places[kImages], entry.num_samples,
-                                    place.row / block_rows());
+  const BlockPlace block = block_place(kImages, place);
   files_.will_need(place.shard, block.offset, block.bytes);
 }
 
@@ -209,7 +241,60 @@ void Reader::copy_rows(std::size_t table, std::span<const std::uint64_t> indices
 void Reader::read(std::span<const std::uint64_t> indices, std::span<std::uint8_t> out_NHWC) {
   ATELIER_CHECK(out_NHWC.size() == indices.size() * shape_.bytes(),
                 text("room for ", out_NHWC.size(), " bytes, ", indices.size(), " images"));
+  if (packing_.varies()) return unpack_rows(indices, out_NHWC);
   copy_rows(kImages, indices, std::as_writable_bytes(out_NHWC).data());
+}
+
+void Reader::read_stored(Place place, std::vector<std::byte>& out) {
+  require_good(kImages, place);
+  const std::uint64_t row_bytes = tables_[kImages].row_bytes();
+  const Extent extent = packing_.varies()
+                            ? extent_of(place, 1)
+                            : Extent{place.row * row_bytes, (place.row + 1) * row_bytes};
+  const std::uint64_t offset = files_.entry(place.shard).places[kImages].offset + extent.begin;
+  const std::uint64_t bytes = extent.end - extent.begin;
+  out.resize(out.size() + bytes);
+  files_.read(place.shard, offset, std::span(out).last(bytes));
+  bytes_read_ += bytes;
+}
+
+std::vector<std::byte> Reader::stored(std::uint64_t index) {
+  std::vector<std::byte> out;
+  read_stored(place_of(index), out);
+  return out;
+}
+
+// Some are read, then unpacked, so that it can be told what takes the time.
+void Reader::unpack_rows(std::span<const std::uint64_t> indices, std::span<std::uint8_t> out) {
+  std::vector<std::byte> stored;
+  std::vector<std::uint64_t> ends;
+  for (std::size_t first = 0; first < indices.size(); first += kTogether) {
+    const auto part = indices.subspan(first, std::min(kTogether, indices.size() - first));
+    stored.clear();
+    ends.clear();
+    for (const std::uint64_t index : part) {
+      read_stored(place_of(index), stored);
+      ends.push_back(stored.size());
+    }
+    const double start = thread_cpu_seconds();
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      const std::uint64_t begin = i == 0 ? 0 : ends[i - 1];
+      unpack_row(part[i], std::span(stored).subspan(begin, ends[i] - begin),
+                 out.subspan((first + i) * shape_.bytes(), shape_.bytes()));
+    }
+    unpack_nanoseconds_ += static_cast<std::uint64_t>((thread_cpu_seconds() - start) * 1e9);
+  }
+}
+
+void Reader::unpack_row(std::uint64_t index, std::span<const std::byte> stored,
+                        std::span<std::uint8_t> out) {
+  try {
+    unpack(packing_, shape_, stored, out);
+  } catch (const DataError& error) {
+    throw DataError(text("Sample id ", id(index), " in '",
+                         files_.path(place_of(index).shard).string(), "': ", error.what()),
+                    kRestore);
+  }
 }
 
 void Reader::labels(std::span<const std::uint64_t> indices, std::span<std::int64_t> out) {

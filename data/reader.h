@@ -16,6 +16,7 @@
 
 #include "data/dataset.h"
 #include "data/layout.h"
+#include "data/packing.h"
 #include "data/shard_check.h"
 #include "data/shard_files.h"
 
@@ -42,6 +43,8 @@ class Reader {
   /// naming shard, block, bytes and sample ids of a damaged block, or a shard that is not what the
   /// manifest says; IoError.
   void read(std::span<const std::uint64_t> indices, std::span<std::uint8_t> out_NHWC);
+  /// An image as it is stored, to be unpacked by packing(). Throws: as read().
+  [[nodiscard]] std::vector<std::byte> stored(std::uint64_t index);
   /// Labels and ids of the samples at `indices`. Shapes: out [indices.size()]. Throws: as read();
   /// DataError for a label that no class has.
   void labels(std::span<const std::uint64_t> indices, std::span<std::int64_t> out);
@@ -62,6 +65,7 @@ class Reader {
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
   [[nodiscard]] const ImageShape& shape() const { return shape_; }
+  [[nodiscard]] const Packing& packing() const { return packing_; }
   /// Blocks of images of all shards, and the one that the image at `index` lies in.
   [[nodiscard]] std::uint64_t blocks() const { return blocks_; }
   [[nodiscard]] std::uint64_t block_of(std::uint64_t index) const;
@@ -69,11 +73,16 @@ class Reader {
   [[nodiscard]] bool maps() const { return files_.maps(); }
 
   [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_.load(); }
+  /// CPU time that unpacking took, in all threads.
+  [[nodiscard]] double unpack_cpu_seconds() const {
+    return static_cast<double>(unpack_nanoseconds_.load()) * 1e-9;
+  }
   /// Of images.
   [[nodiscard]] std::uint64_t blocks_verified() const { return blocks_verified_.load(); }
 
  private:
-  static constexpr std::size_t kChecked = 3;  ///< tables whose blocks are checked when touched
+  /// Tables whose blocks are checked when touched: the required ones, and ends.
+  static constexpr std::size_t kChecked = 4;
   /// A sample: row of a shard.
   struct Place {
     std::size_t shard;
@@ -84,8 +93,24 @@ class Reader {
     std::uint64_t first_block = 0;                                ///< of images, within the split
     std::array<std::vector<std::atomic<Found>>, kChecked> found;  ///< by table, then block
   };
+  /// Bytes of /images.
+  struct Extent {
+    std::uint64_t begin;
+    std::uint64_t end;
+  };
   [[nodiscard]] Place place_of(std::uint64_t index) const;
   [[nodiscard]] std::uint64_t offset_of(std::size_t table, Place place) const;
+  [[nodiscard]] std::size_t ends_table_index() const { return tables_.size() - 1; }
+  [[nodiscard]] std::atomic<Found>& found_of(std::size_t shard, std::size_t table,
+                                             std::uint64_t block);
+  /// Where `rows` images from `place` on lie. Requires: their bytes vary. Throws: DataError.
+  [[nodiscard]] Extent extent_of(Place place, std::uint64_t rows);
+  [[nodiscard]] BlockPlace block_place(std::size_t table, Place place);
+  /// Adds them behind `out`.
+  void read_stored(Place place, std::vector<std::byte>& out);
+  void unpack_rows(std::span<const std::uint64_t> indices, std::span<std::uint8_t> out);
+  void unpack_row(std::uint64_t index, std::span<const std::byte> stored,
+                  std::span<std::uint8_t> out);
   /// Throws: DataError when the block of `place` is damaged.
   void require_good(std::size_t table, Place place);
   [[nodiscard]] std::optional<std::string> find_damage(std::size_t table, Place place);
@@ -98,6 +123,7 @@ class Reader {
   void copy_mapped(std::size_t table, std::span<const std::uint64_t> indices, std::byte* out);
 
   ImageShape shape_;
+  Packing packing_;
   std::vector<Table> tables_;
   std::uint64_t classes_;
   ShardFiles files_;
@@ -110,6 +136,7 @@ class Reader {
   std::map<std::uint64_t, std::string> damage_;  ///< by block of images; guarded by it
   std::atomic<std::uint64_t> bytes_read_{0};
   std::atomic<std::uint64_t> blocks_verified_{0};
+  std::atomic<std::uint64_t> unpack_nanoseconds_{0};
 };
 
 }  // namespace atelier::data

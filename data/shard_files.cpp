@@ -78,6 +78,7 @@ RawFile ShardFiles::open_anew(std::size_t shard) {
     ShardLayout expected = layout_;
     expected.shard_index = one.entry.shard_index;
     expected.num_samples = one.entry.num_samples;
+    expected.image_bytes = one.entry.image_bytes;
     if (inspect_shard(path(shard), expected) != one.entry.places) {
       throw DataError(text("The shard '", path(shard).string(),
                            "' keeps its tables at other offsets than the manifest says."),

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view kFormat = "atelier-shard";
 constexpr std::string_view kVersion = "1.0";
+constexpr std::string_view kPackedVersion = "1.1";
 
 using WriteCheck = Hdf5Check<IoError>;
 using ReadCheck = Hdf5Check<DataError>;
@@ -45,8 +46,10 @@ Hdf5Handle element_type(const Check& check, const Table& table) {
   fail_check("element", "unknown element type");
 }
 
-std::vector<hsize_t> extents(const Table& table, std::uint64_t rows) {
-  std::vector<hsize_t> out{rows};
+std::vector<hsize_t> extents(const ShardLayout& layout, std::size_t index) {
+  const Table& table = layout.tables[index];
+  if (index == kImages && layout.packing.varies()) return {layout.image_bytes};
+  std::vector<hsize_t> out{layout.num_samples};
   if (table.element != Element::kText)
     out.insert(out.end(), table.row_shape.begin(), table.row_shape.end());
   return out;
@@ -61,9 +64,8 @@ class ShardCreator {
     write_attributes();
     std::vector<TablePlace> places;
     places.reserve(layout_.tables.size());
-    for (const Table& table : layout_.tables) {
-      places.push_back({create_table(file_.get(), table, layout_.num_samples), 0});
-    }
+    for (std::size_t i = 0; i < layout_.tables.size(); ++i)
+      places.push_back({create_table(file_.get(), layout_.tables[i], extents(layout_, i)), 0});
     create_hash_tables(places);
     check_(H5Fflush(file_.get(), H5F_SCOPE_LOCAL), "flush");
     check_(file_.reset(), "close");
@@ -81,7 +83,7 @@ class ShardCreator {
     for (std::size_t i = 0; i < places.size(); ++i) {
       const Table hashes{layout_.tables[i].name, Element::kU64, {}};
       places[i].hash_offset =
-          create_table(group.get(), hashes, layout_.tables[i].blocks(layout_.num_samples));
+          create_table(group.get(), hashes, {layout_.tables[i].blocks(layout_.num_samples)});
     }
   }
 
@@ -99,8 +101,8 @@ class ShardCreator {
                          H5Fclose, "create the shard");
   }
 
-  std::uint64_t create_table(hid_t parent, const Table& table, std::uint64_t rows) const {
-    const std::vector<hsize_t> shape = extents(table, rows);
+  std::uint64_t create_table(hid_t parent, const Table& table,
+                             const std::vector<hsize_t>& shape) const {
     const Hdf5Handle space =
         check_.handle(H5Screate_simple(static_cast<int>(shape.size()), shape.data(), nullptr),
                       H5Sclose, "make a data space");
@@ -154,9 +156,13 @@ class ShardCreator {
 
   void write_attributes() const {
     write_text("format", kFormat);
-    write_text("format_version", kVersion);
+    write_text("format_version", layout_.packing.varies() ? kPackedVersion : kVersion);
     write_text("layout", "NHWC");
-    write_text("storage", "raw");
+    write_text("storage", storage_name(layout_.packing.storage));
+    if (layout_.packing.storage == Storage::kEncoded) {
+      write_text("fit", fit_name(layout_.packing));
+      write_text("filter", filter_name(layout_.packing));
+    }
     write_text("color_space", layout_.shape.channels == 1 ? "grey" : "sRGB");
     write_text("split", split_name(layout_.split));
     write_number("height", static_cast<std::uint64_t>(layout_.shape.height));
@@ -233,6 +239,16 @@ class OpenedShard {
     return value;
   }
 
+  Packing read_packing() const {
+    const std::string storage = read_text("storage");
+    const bool encoded = storage == storage_name(Storage::kEncoded);
+    const auto packing = packing_from_names(storage, encoded ? read_text("fit") : kFitNames[0],
+                                            encoded ? read_text("filter") : kFilterNames[0]);
+    if (!packing)
+      check_.fail("accept the attributes 'storage', 'fit' and 'filter'", "they name no known one");
+    return *packing;
+  }
+
   ReadCheck check_;
   Hdf5Handle file_;
 };
@@ -248,17 +264,20 @@ class ShardInspector : private OpenedShard {
     expect("attribute 'num_samples'", read_number("num_samples"), expected_.num_samples);
     expect("attribute 'shard_index'", read_number("shard_index"), expected_.shard_index);
     expect("attribute 'num_shards'", read_number("num_shards"), expected_.num_shards);
+    if (read_packing() != expected_.packing)
+      check_.fail("accept the attribute 'storage'", "it is not the manifest's");
     std::vector<TablePlace> places;
-    for (const Table& table : expected_.tables) {
+    for (std::size_t i = 0; i < expected_.tables.size(); ++i) {
+      const Table& table = expected_.tables[i];
       const Table hashes{"hashes/" + table.name, Element::kU64, {}};
-      places.push_back({inspect_table(table, expected_.num_samples),
-                        inspect_table(hashes, table.blocks(expected_.num_samples))});
+      places.push_back({inspect_table(table, extents(expected_, i)),
+                        inspect_table(hashes, {table.blocks(expected_.num_samples)})});
     }
     return places;
   }
 
  private:
-  std::uint64_t inspect_table(const Table& table, std::uint64_t rows) const {
+  std::uint64_t inspect_table(const Table& table, const std::vector<hsize_t>& shape) const {
     const std::string name = "/" + table.name;
     const Hdf5Handle set = check_.handle(H5Dopen2(file_.get(), name.c_str(), H5P_DEFAULT), H5Dclose,
                                          text("open ", name));
@@ -269,7 +288,6 @@ class ShardInspector : private OpenedShard {
                   text("its elements are not ", element_name(table.element)));
     }
     const Hdf5Handle space = check_.handle(H5Dget_space(set.get()), H5Sclose, "read a space");
-    const std::vector<hsize_t> shape = extents(table, rows);
     std::vector<hsize_t> found(H5S_MAX_RANK, 0);
     const int rank = check_(H5Sget_simple_extent_dims(space.get(), found.data(), nullptr),
                             text("read the shape of ", name));
@@ -303,7 +321,12 @@ class LayoutReader : private OpenedShard {
     layout.class_names = read_texts("class_names");
     layout.factor_names = read_texts("factor_names");
     layout.tables = required_tables(layout.shape);
+    layout.packing = read_packing();
     for (const std::string& name : extra_names(layout.tables)) layout.tables.push_back(table(name));
+    if (layout.packing.varies()) {
+      layout.tables.push_back(ends_table());
+      layout.image_bytes = image_bytes();
+    }
     return layout;
   }
 
@@ -313,6 +336,14 @@ class LayoutReader : private OpenedShard {
     if (side < 1 || side > static_cast<std::uint64_t>(kMaxImageSide))
       check_.fail(text("accept the attribute '", name, "'"), text("found ", side));
     return static_cast<int>(side);
+  }
+
+  std::uint64_t image_bytes() const {
+    const Hdf5Handle set =
+        check_.handle(H5Dopen2(file_.get(), "/images", H5P_DEFAULT), H5Dclose, "open /images");
+    const Hdf5Handle space = check_.handle(H5Dget_space(set.get()), H5Sclose, "read a space");
+    return static_cast<std::uint64_t>(
+        check_(H5Sget_simple_extent_npoints(space.get()), "read the size of /images"));
   }
 
   // None when the attribute is not there.
@@ -350,7 +381,7 @@ class LayoutReader : private OpenedShard {
     check_(H5Literate(file_.get(), H5_INDEX_NAME, H5_ITER_INC, &at, &LayoutReader::note, &names),
            "list the tables");
     std::erase_if(names, [&](const std::string& name) {
-      return name == "hashes" ||
+      return name == "hashes" || name == ends_table().name ||
              std::any_of(required.begin(), required.end(),
                          [&](const Table& table) { return table.name == name; });
     });

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "data/layout.h"
+#include "data/packing.h"
 #include "launch/base/file_system.h"
 
 namespace atelier::data {
@@ -25,6 +26,8 @@ struct ShardLayout {
   std::vector<std::string> class_names;
   std::vector<std::string> factor_names;  ///< columns of /factors, when there are any
   std::vector<Table> tables;
+  Packing packing;
+  std::uint64_t image_bytes = 0;  ///< of /images, where packing.varies()
 };
 
 /// Where a table and its block hashes (u64) start. Units: bytes from the start of the file.

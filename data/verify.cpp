@@ -23,7 +23,7 @@ class Verification {
   Verification(FileSystem& files, const Path& folder, const Manifest& manifest,
                VerifyReport& report)
       : files_(files), folder_(folder), manifest_(manifest), report_(report) {
-    for (auto& hashes : content_) hashes = std::vector<Hasher>(manifest.tables.size());
+    for (std::size_t split = 0; split < kSplits.size(); ++split) content_.emplace_back(manifest);
   }
 
   void shard(const ShardEntry& entry) {
@@ -49,7 +49,7 @@ class Verification {
     for (const Split split : kSplits) {
       const SplitEntry& entry = manifest_.splits.at(index_of(split));
       for (std::size_t i = 0; whole_.at(index_of(split)) && i < manifest_.tables.size(); ++i) {
-        if (to_hex(content_.at(index_of(split))[i].value()) != entry.table_hashes[i]) {
+        if (content_.at(index_of(split)).hash(i) != entry.table_hashes[i]) {
           add(text("The shards of ", split_name(split), " do not hold the /",
                    manifest_.tables[i].name, " that the manifest names."));
         }
@@ -70,10 +70,9 @@ class Verification {
   void add(std::string finding) { report_.findings.push_back(std::move(finding)); }
 
   void check_bytes(const Path& file, const ShardEntry& entry) {
-    auto& content = content_.at(index_of(entry.split));
     const ShardDamage damage = check_shard_bytes(
-        file, manifest_.tables, entry,
-        [&](std::size_t table, std::span<const std::byte> rows) { content[table].update(rows); });
+        file, manifest_, entry,
+        [&](const WholeBlock& block) { content_.at(index_of(entry.split)).add(block); });
     report_.blocks += damage.blocks;
     report_.bytes += damage.bytes;
     report_.findings.insert(report_.findings.end(), damage.findings.begin(), damage.findings.end());
@@ -95,7 +94,7 @@ class Verification {
   const Path& folder_;
   const Manifest& manifest_;
   VerifyReport& report_;
-  std::array<std::vector<Hasher>, 3> content_;
+  std::vector<ContentHashes> content_;  // by split
   std::array<bool, 3> whole_{true, true, true};
 };
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "data/import/decode_pool.h"
+#include "data/work_pool.h"
 #include "launch/base/error.h"
 #include "launch/base/text.h"
 
@@ -11,6 +11,22 @@ namespace atelier::data {
 namespace {
 
 constexpr std::uint64_t kReportEvery = 256;
+
+/// Images that travel together, so that tiny ones do not cost a wake-up each.
+struct Bundle {
+  std::vector<std::pair<std::size_t, SourceImage>> images;
+  std::size_t bytes = 0;
+
+  void add(std::size_t id, SourceImage image) {
+    bytes += image.file.size() + (image.pixels ? image.pixels->pixels.size() : 0);
+    images.emplace_back(id, std::move(image));
+  }
+  [[nodiscard]] bool is_full() const {
+    constexpr std::size_t kImages = 64;
+    constexpr std::size_t kBytes = std::size_t{4} << 20U;
+    return images.size() >= kImages || bytes >= kBytes;
+  }
+};
 
 // "Cannot decode the image 'name': why." → why
 std::string reason_of(const DataError& error) {
@@ -47,14 +63,21 @@ CommonSize size_of_images(const ImportOptions& options, ImageSource& source,
 
 void Decoding::run(ImageSource& source, const std::vector<bool>& wanted) {
   const auto total = static_cast<std::uint64_t>(std::count(wanted.begin(), wanted.end(), true));
-  DecodePool pool(std::max(1, options_.threads),
-                  [this](std::size_t id, const SourceImage& image) { decode(id, image); });
+  WorkPool pool(options_.threads, "atelier-decode");
+  Bundle bundle;
+  const auto send = [&] {
+    pool.add([this, images = std::exchange(bundle, {}).images] {
+      for (const auto& [id, image] : images) decode(id, image);
+    });
+  };
   std::uint64_t met = 0;
   source.stream(wanted, [&](std::size_t id, SourceImage image) {
-    pool.add(id, std::move(image));
+    bundle.add(id, std::move(image));
+    if (bundle.is_full()) send();
     if (options_.progress && ++met % kReportEvery == 0) options_.progress({"decode", met, total});
     return !failed_.load(std::memory_order_relaxed);
   });
+  send();
   pool.finish();
   if (options_.progress && total > 0) options_.progress({"decode", total, total});
 }
@@ -62,7 +85,7 @@ void Decoding::run(ImageSource& source, const std::vector<bool>& wanted) {
 void Decoding::decode(std::size_t id, const SourceImage& image) {
   std::string problem = image.problem;
   try {
-    if (problem.empty()) problem = store(id, pixels_of(image));
+    if (problem.empty()) problem = store(id, image, pixels_of(image));
   } catch (const DataError& error) {
     problem = reason_of(error);
   }
@@ -73,7 +96,7 @@ void Decoding::decode(std::size_t id, const SourceImage& image) {
 }
 
 // Returns what is wrong, or nothing.
-std::string Decoding::store(std::size_t id, const Image& image) {
+std::string Decoding::store(std::size_t id, const SourceImage& source, const Image& image) {
   const ImageShape& shape = image.shape;
   if (size_.height == 0) return {};  // there is no size before the first whole image
   const bool fits = shape.height == size_.height && shape.width == size_.width;
@@ -81,10 +104,18 @@ std::string Decoding::store(std::size_t id, const Image& image) {
     return text(kOtherSize, shape.width, " x ", shape.height, " pixels, '", first_, "' has ",
                 size_.width, " x ", size_.height, "; --size WIDTHxHEIGHT brings all to one size");
   }
-  const Geometry geometry{
-      .height = size_.height, .width = size_.width, .fit = options_.fit, .filter = options_.filter};
+  if (options_.packing.storage == Storage::kEncoded) {
+    if (source.pixels)
+      return "it is part of an array, not an image file; --storage raw and deflate keep pixels";
+    scratch_.add(id, shape.channels, source.file);
+    return {};
+  }
+  const Geometry geometry{.height = size_.height,
+                          .width = size_.width,
+                          .fit = options_.packing.fit,
+                          .filter = options_.packing.filter};
   const Image ready = with_channels(fits ? image : resized(image, geometry), kScratchChannels);
-  scratch_.add(id, shape.channels, ready.pixels);
+  scratch_.add(id, shape.channels, std::as_bytes(std::span(ready.pixels)));
   return {};
 }
 

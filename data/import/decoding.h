@@ -42,7 +42,7 @@ class Decoding {
 
  private:
   void decode(std::size_t id, const SourceImage& image);
-  [[nodiscard]] std::string store(std::size_t id, const Image& image);
+  [[nodiscard]] std::string store(std::size_t id, const SourceImage& source, const Image& image);
 
   const ImportOptions& options_;
   ImageSize size_;

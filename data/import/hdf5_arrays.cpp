@@ -50,7 +50,7 @@ Number number_of(hid_t type) {
 
 /// What HDF5 says about an array's bytes. They are read and unpacked here: HDF5 itself reads beyond
 /// its buffers where a damaged chunk unpacks to less than it should.
-struct Storage {
+struct Stored {
   H5D_layout_t layout = H5D_COMPACT;
   std::uint64_t offset = 0;           ///< of contiguous bytes, in the file
   std::vector<std::uint64_t> chunk;   ///< sides
@@ -61,7 +61,7 @@ struct Storage {
 /// The chunks that a filter pipeline made, the way back.
 class Unpacking {
  public:
-  Unpacking(const Storage& storage, std::size_t width, std::size_t bytes)
+  Unpacking(const Stored& storage, std::size_t width, std::size_t bytes)
       : storage_(storage), width_(width), bytes_(bytes) {}
 
   /// `skipped`: a bit for each filter that was not applied to this chunk.
@@ -99,7 +99,7 @@ class Unpacking {
     return out;
   }
 
-  const Storage& storage_;
+  const Stored& storage_;
   std::size_t width_;
   std::size_t bytes_;
 };
@@ -107,7 +107,7 @@ class Unpacking {
 /// An array that is read some rows of the first axis at a time.
 class Rows final : public PieceStream {
  public:
-  Rows(hid_t file, const Path& path, const ArrayInfo& info, Storage storage,
+  Rows(hid_t file, const Path& path, const ArrayInfo& info, Stored storage,
        const Hdf5Check<DataError>& check)
       : info_(info),
         storage_(std::move(storage)),
@@ -215,7 +215,7 @@ class Rows final : public PieceStream {
   }
 
   const ArrayInfo& info_;
-  Storage storage_;
+  Stored storage_;
   const Hdf5Check<DataError>& check_;
   RawFile raw_;
   Hdf5Handle dataset_;
@@ -236,10 +236,10 @@ bool is_plain(hid_t type, Number number) {
 
 // Nothing when it is stored in a way that is not read here. Bytes that lie in other files are never
 // read: an imported file could name any.
-std::optional<Storage> storage_of(hid_t dataset, hid_t type, std::size_t axes) {
+std::optional<Stored> storage_of(hid_t dataset, hid_t type, std::size_t axes) {
   const Hdf5Handle properties(H5Dget_create_plist(dataset), H5Pclose);
   if (properties.get() < 0 || H5Pget_external_count(properties.get()) != 0) return std::nullopt;
-  Storage storage;
+  Stored storage;
   storage.layout = H5Pget_layout(properties.get());
   storage.big_endian = H5Tget_order(type) == H5T_ORDER_BE;
   if (storage.layout == H5D_COMPACT) return storage;
@@ -270,7 +270,7 @@ std::optional<Storage> storage_of(hid_t dataset, hid_t type, std::size_t axes) {
 
 struct Found {
   ArrayInfo info;
-  Storage storage;
+  Stored storage;
 };
 
 std::optional<Found> describe(hid_t file, const char* name) {

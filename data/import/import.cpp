@@ -37,6 +37,10 @@ void check(const ImportOptions& options) {
     throw ConfigError(text("Cannot import images with ", *options.channels, " channels."),
                       "1 and 3 are possible.");
   }
+  if (options.mirror && options.packing.storage == Storage::kEncoded) {
+    throw ConfigError("Cannot import mirror images of files that are stored as they are.",
+                      "Training mirrors images by itself; or choose --storage raw.");
+  }
   if (options.shares) {
     const auto [valid, test] = *options.shares;
     if (valid < 0 || test < 0 || valid + test > 99) {
@@ -96,25 +100,22 @@ std::string purpose_of(const ImportOptions& options, const Listing& listing) {
   const auto changed = is_file ? fs::last_write_time(source, code).time_since_epoch().count() : 0;
   const auto size = options.size.value_or(ImageSize{});
   const auto shares = options.shares.value_or(SplitShares{.valid = -1, .test = -1});
-  return text("import 1\n", source.string(), "\n", bytes, " ", changed, " ", to_hex(items.value()),
-              "\n", size.height, " ", size.width, " ", static_cast<int>(options.fit), " ",
-              static_cast<int>(options.filter), " ", options.channels.value_or(0), " ",
-              shares.valid, " ", shares.test, " ", options.limit, " ", options.mirror, " ",
-              static_cast<int>(options.on_error), " ", options.shuffle, " ", options.shuffle_seed,
-              " ", options.names, " ", options.shard_bytes, "\n");
+  return text("import 2\n", source.string(), "\n", bytes, " ", changed, " ", to_hex(items.value()),
+              "\n", size.height, " ", size.width, " ", storage_name(options.packing.storage), " ",
+              fit_name(options.packing), " ", filter_name(options.packing), " ",
+              options.channels.value_or(0), " ", shares.valid, " ", shares.test, " ", options.limit,
+              " ", options.mirror, " ", static_cast<int>(options.on_error), " ", options.shuffle,
+              " ", options.shuffle_seed, " ", options.names, " ", options.shard_bytes, "\n");
 }
 
-// Scratch rows, and shards that may be as large.
 void require_room(FileSystem& files, const Path& folder, std::uint64_t images,
-                  const ImageSize& size) {
-  const std::uint64_t row = ImageShape{size.height, size.width, kScratchChannels}.bytes();
-  const std::uint64_t needed = 2 * images * row;
+                  std::uint64_t needed) {
   const std::uint64_t free = files.free_bytes(folder);
   if (free >= needed) return;
-  throw OutputError(text("Cannot import ", images, " images of ", size.width, " x ", size.height,
-                         " pixels to '", folder.parent_path().string(), "': that takes ",
-                         human_bytes(needed), ", and ", human_bytes(free), " are free."),
-                    "Free some space, or choose another folder with --out.");
+  throw OutputError(
+      text("Cannot import ", images, " images to '", folder.parent_path().string(),
+           "': that takes ", human_bytes(needed), ", and ", human_bytes(free), " are free."),
+      "Free some space, or choose another folder with --out.");
 }
 
 std::string encode(const Problems& problems) {
@@ -143,9 +144,7 @@ class Import {
     const Path folder = together_.first([&] { return stage(); });
     const std::size_t kept =
         std::stoul(together_.first([&] { return std::to_string(Scratch::count(files_, folder)); }));
-    const ImageShape row{size_.height, size_.width, kScratchChannels};
-    Scratch scratch(files_, folder, kept + static_cast<std::size_t>(crew_.rank()),
-                    std::max<std::size_t>(1, row.bytes()));
+    Scratch scratch(files_, folder, kept + static_cast<std::size_t>(crew_.rank()));
     const Problems problems =
         decode(together_.all([&] { return encode(decode_share(scratch, kept)); }));
     judge(problems);
@@ -185,9 +184,20 @@ class Import {
 
   std::string stage() {
     staging_.emplace(files_, options_.out, purpose_of(options_, listing_));
-    const auto images = std::count(wanted_.begin(), wanted_.end(), true);
-    require_room(files_, staging_->path(), static_cast<std::uint64_t>(images), size_);
+    const auto images =
+        static_cast<std::uint64_t>(std::count(wanted_.begin(), wanted_.end(), true));
+    require_room(files_, staging_->path(), images, needed_bytes(images));
     return staging_->path().string();
+  }
+
+  // Scratch rows, and shards that may be as large. Of image files only those in an archive are
+  // counted, as it is one.
+  [[nodiscard]] std::uint64_t needed_bytes(std::uint64_t images) const {
+    if (options_.packing.storage != Storage::kEncoded)
+      return 2 * images * ImageShape{size_.height, size_.width, kScratchChannels}.bytes();
+    std::error_code code;
+    const auto bytes = fs::file_size(options_.source, code);
+    return code ? 0 : 2 * bytes * images / std::max<std::size_t>(1, listing_.items.size());
   }
 
   // What a killed import has left is not done again.

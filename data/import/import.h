@@ -13,8 +13,8 @@
 
 #include "data/import/crew.h"
 #include "data/import/image_source.h"
-#include "data/import/resize.h"
 #include "data/manifest.h"
+#include "data/packing.h"
 #include "launch/base/clock.h"
 #include "launch/base/file_system.h"
 
@@ -42,8 +42,7 @@ struct ImportOptions {
   Path out = {};
   ArrayChoice arrays = {};
   std::optional<ImageSize> size = {};  ///< unset: all images must have the size of the first one
-  Fit fit = Fit::kCrop;
-  Filter filter = Filter::kLanczos;
+  Packing packing = {};
   std::optional<int> channels = {};        ///< 1 or 3; unset: what most images have
   std::optional<SplitShares> shares = {};  ///< by hash of the id; unset: the source's own splits
   std::uint64_t limit = 0;                 ///< images, drawn by the seed; 0: all

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <charconv>
 #include <string_view>
+#include <utility>
 
+#include "launch/base/error.h"
 #include "launch/base/hash.h"
 #include "launch/base/text.h"
 
@@ -18,16 +20,18 @@ Path file_of(const Path& folder, std::string_view kind, std::size_t number) {
   return folder / text(kind, number);
 }
 
-/// "ID CHANNELS ROW HASH"; nothing when the line was cut off.
+/// "ID CHANNELS OFFSET BYTES HASH"; nothing when the line was cut off.
 struct Line {
   std::uint64_t id = 0;
   std::uint64_t channels = 0;
-  std::uint64_t row = 0;
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;
   std::uint64_t hash = 0;
 };
 std::optional<Line> parse(std::string_view words) {
   Line line;
-  for (std::uint64_t* const field : {&line.id, &line.channels, &line.row, &line.hash}) {
+  for (std::uint64_t* const field :
+       {&line.id, &line.channels, &line.offset, &line.bytes, &line.hash}) {
     const auto [end, error] = std::from_chars(words.data(), words.data() + words.size(), *field);
     if (error != std::errc()) return std::nullopt;
     words.remove_prefix(static_cast<std::size_t>(end - words.data()));
@@ -38,10 +42,9 @@ std::optional<Line> parse(std::string_view words) {
 
 }  // namespace
 
-Scratch::Scratch(FileSystem& files, const Path& folder, std::size_t number, std::size_t row_bytes)
+Scratch::Scratch(FileSystem& files, const Path& folder, std::size_t number)
     : files_(files),
       folder_(folder),
-      row_bytes_(row_bytes),
       rows_(file_of(folder, kRows, number), RawFile::Mode::kScratch),
       journal_(file_of(folder, kJournal, number), RawFile::Mode::kScratch) {}
 
@@ -62,16 +65,16 @@ void Scratch::remove(FileSystem& files, const Path& folder) {
   }
 }
 
-void Scratch::add(std::uint64_t id, int channels, std::span<const std::uint8_t> rgb) {
-  std::uint64_t row = 0;
+void Scratch::add(std::uint64_t id, int channels, std::span<const std::byte> bytes) {
+  std::uint64_t offset = 0;
   {
     const std::scoped_lock lock(mutex_);
-    row = next_row_++;
+    offset = std::exchange(end_, end_ + bytes.size());
   }
-  rows_.write_at(row * row_bytes_, std::as_bytes(rgb));
-  const std::uint64_t hash = xxh3_64(std::as_bytes(rgb));
+  rows_.write_at(offset, bytes);
+  const std::uint64_t hash = xxh3_64(bytes);
   const std::scoped_lock lock(mutex_);
-  lines_ += text(id, " ", channels, " ", row, " ", hash, "\n");
+  lines_ += text(id, " ", channels, " ", offset, " ", bytes.size(), " ", hash, "\n");
   if (lines_.size() < kLinesAtOnce) return;
   journal_.write_at(written_, std::as_bytes(std::span(lines_)));
   written_ += lines_.size();
@@ -98,29 +101,33 @@ void Scratch::open(std::size_t number, bool check) {
   const RawFile& file =
       readable_.emplace(number, RawFile(rows_file, RawFile::Mode::kRead)).first->second;
   const std::string lines = files_.read(journal);
-  const std::uint64_t rows = file.size() / row_bytes_;
-  std::vector<std::byte> row(row_bytes_);
+  const std::uint64_t size = file.size();
+  std::vector<std::byte> bytes;
   for (std::size_t at = 0; at < lines.size();) {
     const std::size_t end = lines.find('\n', at);
     if (end == std::string::npos) return;
     const auto line = parse(std::string_view(lines).substr(at, end - at));
     at = end + 1;
-    const bool fits = line && line->id < places_.size() && line->row < rows &&
+    const bool fits = line && line->id < places_.size() && line->offset <= size &&
+                      line->bytes <= size - line->offset &&
                       (line->channels == 1 || line->channels == 3);
     if (!fits) continue;
     if (check) {
-      file.read_at(line->row * row_bytes_, row);
-      if (xxh3_64(row) != line->hash) continue;
+      bytes.resize(line->bytes);
+      file.read_at(line->offset, bytes);
+      if (xxh3_64(bytes) != line->hash) continue;
     }
-    places_[line->id] = {.row = line->row,
+    places_[line->id] = {.offset = line->offset,
+                         .bytes = line->bytes,
                          .file = static_cast<std::uint32_t>(number),
                          .channels = static_cast<std::int32_t>(line->channels)};
   }
 }
 
-void Scratch::read(std::uint64_t id, std::span<std::uint8_t> rgb) const {
+void Scratch::read(std::uint64_t id, std::span<std::byte> out) const {
   const Place& place = places_.at(id);
-  readable_.at(place.file).read_at(place.row * row_bytes_, std::as_writable_bytes(rgb));
+  ATELIER_CHECK(out.size() == place.bytes, text("room for ", out.size(), " of ", place.bytes));
+  readable_.at(place.file).read_at(place.offset, out);
 }
 
 }  // namespace atelier::data

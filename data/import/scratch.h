@@ -1,5 +1,5 @@
-// Decoded images on disk, until the dataset is written: rows of RGB pixels, and a journal that says
-// whose they are. Each process writes files of its own and reads those of all, also of processes
+// Images on disk, until the dataset is written: RGB pixels or files, and a journal that says whose
+// they are. Each process writes files of its own and reads those of all, also of processes
 // that were killed before: what their journals name, and whose bytes are as the journal says, need
 // not be decoded again. Thread safety: add() and read() from any thread.
 #pragma once
@@ -20,7 +20,7 @@ namespace atelier::data {
 class Scratch {
  public:
   /// Files in `folder`, of a number that no process has used or will use. Throws: IoError.
-  Scratch(FileSystem& files, const Path& folder, std::size_t number, std::size_t row_bytes);
+  Scratch(FileSystem& files, const Path& folder, std::size_t number);
 
   /// Files that are in `folder` already. Throws: IoError.
   [[nodiscard]] static std::size_t count(FileSystem& files, const Path& folder);
@@ -28,22 +28,25 @@ class Scratch {
   /// Removes them. Throws: IoError.
   static void remove(FileSystem& files, const Path& folder);
 
-  /// Keeps the row of image `id`, whose file has `channels`. Throws: IoError.
-  void add(std::uint64_t id, int channels, std::span<const std::uint8_t> rgb);
+  /// Keeps what is stored of image `id`, whose file has `channels`. Throws: IoError.
+  void add(std::uint64_t id, int channels, std::span<const std::byte> bytes);
   /// So that others find everything. Throws: IoError.
   void flush();
 
-  /// Opens the files of numbers below `end`, for ids below `images`; of several rows of an image
-  /// the one in the file of the highest number counts. `check` looks at every row. Throws: IoError.
+  /// Opens the files of numbers below `end`, for ids below `images`; of several copies of an
+  /// image the one in the file of the highest number counts. `check` looks at every byte. Throws:
+  /// IoError.
   void open_all(std::size_t end, std::uint64_t images, bool check);
-  /// Channels of the image's file; 0: there is no row of it. Requires: open_all().
+  /// Channels of the image's file; 0: nothing of it is here. Requires: open_all().
   [[nodiscard]] int channels(std::uint64_t id) const { return places_.at(id).channels; }
-  /// Requires: channels(id) is not 0. Throws: IoError.
-  void read(std::uint64_t id, std::span<std::uint8_t> rgb) const;
+  [[nodiscard]] std::uint64_t bytes(std::uint64_t id) const { return places_.at(id).bytes; }
+  /// Requires: channels(id) is not 0; out has bytes(id). Throws: IoError.
+  void read(std::uint64_t id, std::span<std::byte> out) const;
 
  private:
   struct Place {
-    std::uint64_t row = 0;
+    std::uint64_t offset = 0;
+    std::uint64_t bytes = 0;
     std::uint32_t file = 0;
     std::int32_t channels = 0;
   };
@@ -51,11 +54,10 @@ class Scratch {
 
   FileSystem& files_;
   Path folder_;
-  std::size_t row_bytes_;
   RawFile rows_;
   RawFile journal_;
   std::mutex mutex_;
-  std::uint64_t next_row_ = 0;               // guarded by mutex_
+  std::uint64_t end_ = 0;                    // guarded by mutex_: of the images kept
   std::string lines_;                        // guarded by mutex_: not in the journal yet
   std::uint64_t written_ = 0;                // guarded by mutex_: bytes of the journal
   std::vector<Place> places_;                ///< by id

@@ -103,9 +103,9 @@ std::string command_of(const ImportOptions& options) {
   std::string words = "atelier data import";
   if (options.size) {
     words += text(" --size ", options.size->width, "x", options.size->height, " --fit ",
-                  kFitNames.at(static_cast<std::size_t>(options.fit)), " --filter ",
-                  kFilterNames.at(static_cast<std::size_t>(options.filter)));
+                  fit_name(options.packing), " --filter ", filter_name(options.packing));
   }
+  if (options.packing.varies()) words += text(" --storage ", storage_name(options.packing.storage));
   if (options.shares) {
     words += text(" --split ", 100 - options.shares->valid - options.shares->test, ":",
                   options.shares->valid, ":", options.shares->test);
@@ -141,6 +141,10 @@ WrittenRows::WrittenRows(const Listing& listing, const ImportOptions& options,
   plan_.class_names = listing.class_names;
   plan_.extra_tables = name_table(listing, options, scratch);
   for (std::size_t i = 0; i < samples_.size(); ++i) plan_.samples.at(i) = samples_.at(i).size();
+  plan_.packing = options.packing;
+  if (options.packing.storage != Storage::kEncoded) plan_.packing = {options.packing.storage};
+  if (options.packing.storage == Storage::kEncoded) plan_.image_bytes = mean_bytes();
+  plan_.threads = options.threads;
   plan_.shard_bytes = options.shard_bytes;
   plan_.valid_from_train = !has_valid(listing, options);
   plan_.source = clean_text(options.source.filename().string());
@@ -151,17 +155,36 @@ std::uint64_t WrittenRows::image_of(std::uint64_t sample) const {
   return sample % listing_.items.size();
 }
 
-void WrittenRows::fill(const RowBlock& block) const {
-  const std::size_t bytes = plan_.shape.bytes();
+std::uint64_t WrittenRows::mean_bytes() const {
+  std::uint64_t bytes = 0, count = 0;
+  for (const auto& samples : samples_) {
+    for (const std::uint64_t sample : samples) bytes += scratch_.bytes(image_of(sample));
+    count += samples.size();
+  }
+  return bytes / std::max<std::uint64_t>(1, count) + 1;
+}
+
+void WrittenRows::fill_pixels(std::uint64_t sample, std::span<std::byte> out) const {
+  const bool mirror = sample != image_of(sample);
+  if (!mirror && plan_.shape.channels == kScratchChannels) return scratch_.read(sample, out);
   Image rgb{{plan_.shape.height, plan_.shape.width, kScratchChannels}, {}};
   rgb.pixels.resize(rgb.shape.bytes());
+  scratch_.read(image_of(sample), std::as_writable_bytes(std::span(rgb.pixels)));
+  const Image image = with_channels(mirror ? mirrored(rgb) : std::move(rgb), plan_.shape.channels);
+  std::memcpy(out.data(), image.pixels.data(), out.size());
+}
+
+void WrittenRows::fill(const RowBlock& block) const {
+  const std::size_t bytes = plan_.shape.bytes();
   for (std::uint64_t row = 0; row < block.count; ++row) {
     const std::uint64_t sample = samples_.at(index_of(block.split)).at(block.first + row);
     const SourceItem& item = listing_.items[image_of(sample)];
-    scratch_.read(image_of(sample), rgb.pixels);
-    const bool mirror = sample != image_of(sample);
-    const Image image = with_channels(mirror ? mirrored(rgb) : rgb, plan_.shape.channels);
-    std::memcpy(&block.tables[kImages][row * bytes], image.pixels.data(), bytes);
+    if (plan_.packing.storage == Storage::kEncoded) {
+      block.files[row].resize(scratch_.bytes(sample));
+      scratch_.read(sample, block.files[row]);
+    } else {
+      fill_pixels(sample, block.tables[kImages].subspan(row * bytes, bytes));
+    }
     std::memcpy(&block.tables[kLabels][row * sizeof(item.label)], &item.label, sizeof(item.label));
     std::memcpy(&block.tables[kIds][row * sizeof(sample)], &sample, sizeof(sample));
     if (plan_.extra_tables.empty()) continue;

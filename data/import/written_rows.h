@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "data/dataset_writer.h"
@@ -26,6 +27,8 @@ class WrittenRows {
 
  private:
   [[nodiscard]] std::uint64_t image_of(std::uint64_t sample) const;
+  [[nodiscard]] std::uint64_t mean_bytes() const;
+  void fill_pixels(std::uint64_t sample, std::span<std::byte> out) const;
 
   const Listing& listing_;
   const Scratch& scratch_;

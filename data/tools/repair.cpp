@@ -46,7 +46,8 @@ void require_one_dataset(const Path& folder, const std::vector<Found>& shards) {
   for (const Found& shard : shards) {
     const ShardLayout& layout = shard.layout;
     if (layout.shape != first.shape || layout.class_names != first.class_names ||
-        layout.factor_names != first.factor_names || layout.tables != first.tables) {
+        layout.factor_names != first.factor_names || layout.tables != first.tables ||
+        layout.packing != first.packing) {
       fail(shard.file, text("is of another dataset than '", shards.front().file, "'"));
     }
     const std::string wanted = shard_file_name(layout.split, next[layout.split], layout.num_shards);
@@ -84,7 +85,9 @@ Manifest repair(FileSystem& files, const Clock& clock, const Path& folder) {
   plan.shape = first.shape;
   plan.class_names = first.class_names;
   plan.factor_names = first.factor_names;
-  plan.extra_tables.assign(first.tables.begin() + kIds + 1, first.tables.end());
+  plan.packing = first.packing;
+  plan.extra_tables.assign(first.tables.begin() + kIds + 1,
+                           first.tables.end() - (first.packing.varies() ? 1 : 0));
   plan.creator = "atelier data repair";
   std::vector<std::uint64_t> rows;
   for (const Found& shard : shards) {

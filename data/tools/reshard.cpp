@@ -18,16 +18,19 @@ namespace {
 class Rows {
  public:
   Rows(const Dataset& dataset, Split split) : reader_(dataset, split) {
-    const std::vector<Table>& tables = dataset.manifest().tables;
-    for (std::size_t i = kIds + 1; i < tables.size(); ++i)
-      extra_.push_back(reader_.table(tables[i].name));
+    for (const Table& table : extra_tables(dataset.manifest()))
+      extra_.push_back(reader_.table(table.name));
   }
 
   void fill(const RowBlock& block) {
     std::vector<std::uint64_t> indices(block.count);
     std::iota(indices.begin(), indices.end(), block.first);
     const std::span<std::byte> images = block.tables[kImages];
-    reader_.read(indices, {reinterpret_cast<std::uint8_t*>(images.data()), images.size()});
+    if (block.files.empty()) {
+      reader_.read(indices, {reinterpret_cast<std::uint8_t*>(images.data()), images.size()});
+    }
+    for (std::size_t i = 0; i < block.files.size(); ++i)
+      block.files[i] = reader_.stored(indices[i]);
     reader_.labels(indices,
                    {reinterpret_cast<std::int64_t*>(block.tables[kLabels].data()), indices.size()});
     reader_.ids(indices,
@@ -45,18 +48,41 @@ class Rows {
   std::vector<std::vector<std::byte>> extra_;
 };
 
+Packing wanted_packing(const Packing& old, std::optional<Storage> storage) {
+  if (!storage || *storage == old.storage) return old;
+  if (*storage == Storage::kEncoded) {
+    throw ConfigError("Cannot store the pixels of a dataset as image files again.",
+                      "Import the files with --storage encoded.");
+  }
+  return {*storage};
+}
+
+// 0 where they are pixels.
+std::uint64_t mean_image_bytes(const Manifest& manifest) {
+  std::uint64_t bytes = 0, count = 0;
+  for (const ShardEntry& shard : manifest.shards) {
+    bytes += shard.image_bytes;
+    count += shard.num_samples;
+  }
+  return manifest.packing.varies() ? bytes / count + 1 : 0;
+}
+
 }  // namespace
 
 Manifest reshard(FileSystem& files, const Clock& clock, const Dataset& dataset, const Path& out,
-                 std::uint64_t shard_bytes) {
+                 const ReshardOptions& options) {
   const Manifest& old = dataset.manifest();
+  const Packing packing = wanted_packing(old.packing, options.storage);
   StagingFolder staging(files, out);
   DatasetPlan plan;
   plan.shape = old.shape;
   plan.class_names = old.class_names;
   plan.factor_names = old.factor_names;
-  plan.extra_tables.assign(old.tables.begin() + kIds + 1, old.tables.end());
-  plan.shard_bytes = shard_bytes;
+  plan.extra_tables = extra_tables(old);
+  plan.packing = packing;
+  if (packing.storage == old.packing.storage) plan.image_bytes = mean_image_bytes(old);
+  plan.shard_bytes = options.shard_bytes;
+  plan.threads = options.threads;
   plan.valid_from_train = old.valid_from_train;
   plan.source = old.source;
   plan.creator = old.creator;
@@ -68,7 +94,8 @@ Manifest reshard(FileSystem& files, const Clock& clock, const Dataset& dataset, 
   Manifest made = write_dataset(files, clock, staging, plan, [&](const RowBlock& block) {
     rows.at(index_of(block.split))->fill(block);
   });
-  ATELIER_CHECK(content_id(made) == dataset.id(), "a dataset in other shards has the same id");
+  ATELIER_CHECK(content_id(made) == dataset.id() || packing.storage != old.packing.storage,
+                "a dataset in other shards has the same id");
   staging.publish();
   return made;
 }

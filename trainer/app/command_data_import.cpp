@@ -82,9 +82,8 @@ class Ranks final : public data::Crew {
 constexpr std::chrono::hours kLongestImport{24 * 30};  // a rank may wait for the others' share
 constexpr std::size_t kShownSkips = 20;
 
-template <typename Enum, std::size_t size>
-Enum chosen_of(const std::array<const char*, size>& names, const std::string& name) {
-  return static_cast<Enum>(std::find(names.begin(), names.end(), name) - names.begin());
+std::vector<std::string> words(const std::array<const char*, 3>& names) {
+  return {names.begin(), names.end()};
 }
 
 struct ImportCommand {
@@ -93,6 +92,7 @@ struct ImportCommand {
   std::string size;
   std::string fit = data::kFitNames[0];
   std::string filter = data::kFilterNames[0];
+  std::string storage = data::kStorageNames[0];
   std::string split;
   std::string report;
   int channels = 0;
@@ -132,8 +132,7 @@ ExitCode import(const ImportCommand& command, Context& context) {
   if (!command.size.empty()) options.size = parse_size(command.size);
   if (!command.split.empty()) options.shares = parse_shares(command.split);
   if (command.channels != 0) options.channels = command.channels;
-  options.fit = chosen_of<data::Fit>(data::kFitNames, command.fit);
-  options.filter = chosen_of<data::Filter>(data::kFilterNames, command.filter);
+  options.packing = data::packing_from_names(command.storage, command.fit, command.filter).value();
   options.on_error = command.on_error == "skip" ? data::OnError::kSkip : data::OnError::kFail;
   options.shuffle = !command.no_shuffle;
   ProgressLine line(context.clock);
@@ -154,15 +153,18 @@ void add_import_geometry(CLI::App& import_command, ImportCommand& command) {
   import_command
       .add_option("--fit", command.fit,
                   "crop to the middle, pad with black, or stretch to that size")
-      ->check(
-          CLI::IsMember(std::vector<std::string>(data::kFitNames.begin(), data::kFitNames.end())))
+      ->check(CLI::IsMember(words(data::kFitNames)))
       ->capture_default_str();
   import_command.add_option("--filter", command.filter, "how pixels are resampled")
-      ->check(CLI::IsMember(
-          std::vector<std::string>(data::kFilterNames.begin(), data::kFilterNames.end())))
+      ->check(CLI::IsMember(words(data::kFilterNames)))
       ->capture_default_str();
   import_command.add_option("--channels", command.channels, "1 or 3; else what most images have")
       ->check(CLI::IsMember({1, 3}));
+  import_command
+      .add_option("--storage", command.storage,
+                  "raw pixels; deflate, for flat pictures; encoded: the image files as they are")
+      ->check(CLI::IsMember(words(data::kStorageNames)))
+      ->capture_default_str();
   import_command.add_flag("--xflip", command.options.mirror,
                           "also each training image with left and right swapped");
 }

@@ -44,6 +44,7 @@ void add_glyphs(CLI::App& make, Action& chosen) {
   struct Options {
     std::string out;
     data::GlyphsOptions glyphs;
+    bool deflate = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* glyphs = make.add_subcommand(
@@ -54,11 +55,13 @@ void add_glyphs(CLI::App& make, Action& chosen) {
   glyphs->add_option("--test", options->glyphs.test, "test images")->capture_default_str();
   glyphs->add_option("--side", options->glyphs.side, "pixels")->capture_default_str();
   glyphs->add_flag("--stacked", options->glyphs.stacked, "one digit in each colour channel");
+  glyphs->add_flag("--deflate", options->deflate, "store them deflated");
   glyphs->add_option("--seed", options->glyphs.seed, "image i depends on seed and i alone")
       ->capture_default_str();
   glyphs->callback([options, &chosen] {
     chosen = [options](Context& context) {
       options->glyphs.out = options->out;
+      if (options->deflate) options->glyphs.storage = data::Storage::kDeflate;
       data::make_glyphs(context.files, context.clock, options->glyphs);
       context.log.info(told(options->glyphs.train, options->glyphs.test, options->out));
       return ExitCode::kDone;

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <thread>
+
 #include "data/dataset.h"
 #include "data/tools/export.h"
 #include "data/tools/repair.h"
@@ -13,22 +16,33 @@ void add_reshard(CLI::App& group, Action& chosen) {
     std::string dataset;
     std::string out;
     std::uint64_t megabytes = 256;
+    std::string storage;
   };
   auto options = std::make_shared<Options>();
   CLI::App* reshard = group.add_subcommand(
-      "reshard", "Write the same samples in shards of another size; the dataset's id stays");
+      "reshard",
+      "Write the same samples in other shards; its id stays, but where image files "
+      "become pixels");
   reshard->add_option("dataset", options->dataset, "dataset folder")->required();
   reshard->add_option("--out", options->out, "dataset folder to create")->required();
   reshard->add_option("--shard-mib", options->megabytes, "largest shard, MiB")
       ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 20U))
       ->capture_default_str();
+  reshard->add_option("--storage", options->storage, "raw or deflate; else as it is")
+      ->check(CLI::IsMember({"raw", "deflate"}));
   reshard->callback([options, &chosen] {
     chosen = [options](Context& context) {
       const data::Dataset dataset = data::Dataset::open(context.files, options->dataset);
-      const data::Manifest made = data::reshard(context.files, context.clock, dataset, options->out,
-                                                options->megabytes << 20U);
+      data::ReshardOptions wanted{.shard_bytes = options->megabytes << 20U};
+      wanted.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+      if (!options->storage.empty()) {
+        wanted.storage = options->storage == "raw" ? data::Storage::kRaw : data::Storage::kDeflate;
+      }
+      const data::Manifest made =
+          data::reshard(context.files, context.clock, dataset, options->out, wanted);
+      const std::string id = data::content_id(made);
       context.log.info(text("Wrote ", made.shards.size(), " shards to '", options->out,
-                            "', which is dataset ", dataset.id(), " as before."));
+                            "', which is dataset ", id, id == dataset.id() ? " as before." : "."));
       return ExitCode::kDone;
     };
   });

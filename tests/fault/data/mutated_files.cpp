@@ -1,7 +1,8 @@
 // Files of every kind that this program reads, mutated at random: each is imported, read or refused
 // with an error that names it; nothing crashes or hangs, and no wrong sample comes out of a shard.
-//   mutated_files KIND COUNT [FIRST]      KIND: jpeg png webp npy idx cifar zip tar hdf5 shard
-//   manifest
+//   mutated_files KIND COUNT [FIRST]      KIND: jpeg png webp npy idx cifar zip tar hdf5;
+//   shard, manifest, or unhashed (stored images, looked at without a hash) and a storage, as in
+//   shard-raw, manifest-encoded, unhashed-deflate
 // Trial t is a function of (KIND, t) alone: after a crash, the last number printed and the next
 // ones find it again. Meant for a build with sanitizers.
 #include <chrono>
@@ -23,13 +24,13 @@
 #include "data/image_codec.h"
 #include "data/import/import.h"
 #include "data/reader.h"
-#include "data/shapes.h"
 #include "launch/base/error.h"
 #include "launch/base/hash.h"
 #include "launch/base/random.h"
 #include "launch/base/text.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/unit/data/damage.h"
+#include "tests/unit/data/small_dataset.h"
 #include "tests/unit/data/test_images.h"
 
 // HDF5 1.10 loses a few bytes when it meets some damaged files.
@@ -197,23 +198,27 @@ void take_all(const Path& file) {
 /// The samples of a small dataset, to be compared with what a mutated one gives.
 class Samples {
  public:
-  explicit Samples(const Path& folder) : folder_(folder) {
-    ShapesOptions options{.out = folder, .train = 60, .test = 8, .height = 16, .width = 16};
-    make_shapes(files_, SystemClock(), options);
-    pixels_ = read();
+  Samples(const Path& folder, Storage storage) : folder_(folder) {
+    make_small(files_, folder, {.shape = {16, 16, 3}, .samples = {60, 4, 4}, .storage = storage});
+    pixels_ = read(Check::kOnce);
   }
 
+  [[nodiscard]] ShardEntry shard() {
+    return Dataset::open(files_, folder_).manifest().shards.front();
+  }
+  [[nodiscard]] std::vector<std::uint8_t> unchecked() { return read(Check::kOff); }
+
   void require_same() {
-    if (read() != pixels_) {
+    if (read(Check::kOnce) != pixels_) {
       std::cerr << "A wrong sample came out of a mutated file.\n";
       std::abort();
     }
   }
 
  private:
-  std::vector<std::uint8_t> read() {
+  std::vector<std::uint8_t> read(Check check) {
     const Dataset dataset = Dataset::open(files_, folder_);
-    Reader reader(dataset, Split::kTrain);
+    Reader reader(dataset, Split::kTrain, {.check = check});
     std::vector<std::uint64_t> indices(reader.size());
     std::iota(indices.begin(), indices.end(), std::uint64_t{0});
     std::vector<std::uint8_t> pixels(reader.size() * reader.shape().bytes());
@@ -239,6 +244,36 @@ std::string with_own_hash(std::string manifest) {
 }
 
 using Trial = std::function<void(Dice&)>;
+
+/// Of one whole array or file among many others, so that its size stays.
+void mutate_within(std::string& bytes, std::uint64_t offset, std::uint64_t size, Dice& dice) {
+  const std::string part = mutated(bytes.substr(offset, size), dice);
+  bytes.replace(offset, std::min(size, part.size()), part, 0, size);
+}
+
+Trial trial_of_dataset(const std::string& kind, const Path& set) {
+  const std::size_t dash = kind.find('-');
+  const auto packing = packing_from_names(kind.substr(dash + 1), kFitNames[0], kFilterNames[0]);
+  if (dash == std::string::npos || !packing) throw ConfigError(text("No kind '", kind, "'."));
+  const auto samples = std::make_shared<Samples>(set, packing->storage);
+  const std::string part = kind.substr(0, dash);
+  const Path file = set / (part == "manifest" ? "manifest.json" : "train-00000-of-00001.h5");
+  const std::string whole = file_content(file);
+  if (part == "unhashed") {
+    return [=, entry = samples->shard()](Dice& dice) {
+      std::string bytes = whole;
+      mutate_within(bytes, entry.places[kImages].offset, entry.image_bytes, dice);
+      if (dice.below(2) == 0) mutate_within(bytes, entry.places.back().offset, 60 * 8, dice);
+      write_file(file, bytes);
+      static_cast<void>(samples->unchecked());
+    };
+  }
+  return [=, resign = part == "manifest"](Dice& dice) {
+    const std::string bytes = mutated(whole, dice);
+    write_file(file, resign && dice.below(4) > 0 ? with_own_hash(bytes) : bytes);
+    samples->require_same();
+  };
+}
 
 Trial trial_of(const std::string& kind, const Path& folder) {
   const auto of_bytes = [](std::string bytes) -> Trial {
@@ -272,15 +307,7 @@ Trial trial_of(const std::string& kind, const Path& folder) {
                      "photos.tar");
   }
   if (kind == "hdf5") return of_source(hdf5_file(folder / "whole.h5"), "foreign.h5");
-  if (kind != "shard" && kind != "manifest") throw ConfigError(text("No kind '", kind, "'."));
-  const Path set = folder / "set";
-  const auto samples = std::make_shared<Samples>(set);
-  const Path file = set / (kind == "shard" ? "train-00000-of-00001.h5" : "manifest.json");
-  return [=, whole = file_content(file), resign = kind == "manifest"](Dice& dice) {
-    const std::string bytes = mutated(whole, dice);
-    write_file(file, resign && dice.below(4) > 0 ? with_own_hash(bytes) : bytes);
-    samples->require_same();
-  };
+  return trial_of_dataset(kind, folder / "set");
 }
 
 int run(const std::string& kind, std::uint64_t count, std::uint64_t first) {

@@ -9,7 +9,7 @@
 #include "data/describe.h"
 #include "data/image_codec.h"
 #include "data/import/import.h"
-#include "data/import/resize.h"
+#include "data/resize.h"
 #include "data/shapes.h"
 #include "data/verify.h"
 #include "launch/base/error.h"

@@ -177,8 +177,13 @@ TEST_F(DatasetTest, a_swapped_label_table_is_found_before_it_is_used) {
                DataError);
 }
 
-TEST_F(DatasetTest, verify_names_a_flip_of_any_byte_of_a_shard) {
-  make({.samples = {300, 0, 0}});
+class StoredDatasetTest : public DatasetTest, public testing::WithParamInterface<Storage> {};
+INSTANTIATE_TEST_SUITE_P(Storages, StoredDatasetTest,
+                         testing::Values(Storage::kRaw, Storage::kDeflate, Storage::kEncoded),
+                         [](const auto& info) { return std::string(storage_name(info.param)); });
+
+TEST_P(StoredDatasetTest, verify_names_a_flip_of_any_byte_of_a_shard) {
+  make({.samples = {300, 0, 0}, .storage = GetParam()});
   const Dataset dataset = Dataset::open(files_, set());
   const ShardEntry& shard = dataset.manifest().shards.front();
   const Path file = set() / shard.file;
@@ -192,12 +197,106 @@ TEST_F(DatasetTest, verify_names_a_flip_of_any_byte_of_a_shard) {
     ASSERT_EQ(report.findings.size(), 1U) << at;
     EXPECT_THAT(report.findings[0], HasSubstr(shard.file));
     const std::uint64_t row = at - shard.places[kImages].offset;
-    const std::uint64_t image_bytes = dataset.shape().bytes();
-    if (at >= shard.places[kImages].offset && row < 300 * image_bytes) {
+    const std::uint64_t bytes =
+        GetParam() == Storage::kRaw ? 300 * dataset.shape().bytes() : shard.image_bytes;
+    if (at >= shard.places[kImages].offset && row < bytes) {
       EXPECT_THAT(report.findings[0], HasSubstr("of /images"));
     }
     flip_byte(file, at, mask);
   }
+}
+
+TEST_P(StoredDatasetTest, gives_the_pixels_and_sums_that_raw_does) {
+  const SmallDataset what{.shape = {20, 24, 3}, .samples = {500, 30, 20}, .storage = GetParam()};
+  make(what);
+  SmallDataset raw_one = what;
+  raw_one.storage = Storage::kRaw;
+  const Dataset raw = make_small(files_, temporary_.path() / "raw", raw_one);
+  const Dataset dataset = Dataset::open(files_, set());
+  EXPECT_EQ(dataset.mean(), raw.mean());
+  EXPECT_EQ(dataset.stddev(), raw.stddev());
+  EXPECT_EQ(dataset.id() == raw.id(), GetParam() != Storage::kEncoded) << "the content is pixels";
+  for (const Access access : {Access::kMap, Access::kRead}) {
+    Reader reader(dataset, Split::kTrain, {.access = access});
+    std::vector<std::uint8_t> image(dataset.shape().bytes());
+    for (std::uint64_t i = 0; i < 500; ++i) {
+      reader.read(std::array{i}, image);
+      ASSERT_EQ(reader.id(i), i);
+      for (std::size_t at = 0; at < image.size(); ++at) ASSERT_EQ(image[at], pixel_of(i, at)) << i;
+    }
+    EXPECT_EQ(reader.blocks_verified(), reader.blocks());
+  }
+}
+
+TEST_P(StoredDatasetTest, a_flip_in_a_shard_is_found_at_first_touch) {
+  make({.samples = {300, 0, 0}, .storage = GetParam()});
+  const Dataset dataset = Dataset::open(files_, set());
+  const ShardEntry& shard = dataset.manifest().shards.front();
+  const std::uint64_t image_bytes =
+      GetParam() == Storage::kRaw ? 300 * dataset.shape().bytes() : shard.image_bytes;
+  const auto touch_all = [&](Access access) {
+    Reader reader(dataset, Split::kTrain, {.access = access});
+    std::vector<std::uint8_t> image(dataset.shape().bytes());
+    for (std::uint64_t i = 0; i < reader.size(); ++i) {
+      reader.read(std::array{i}, image);
+      static_cast<void>(reader.label(i));
+      static_cast<void>(reader.id(i));
+    }
+  };
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> places;  // offset, bytes
+  for (std::size_t table = 0; table < dataset.manifest().tables.size(); ++table) {
+    const std::uint64_t bytes = 300 * dataset.manifest().tables[table].row_bytes();
+    places.emplace_back(shard.places[table].offset, table == kImages ? image_bytes : bytes);
+  }
+  for (std::uint64_t i = 0; i < 600; ++i) {
+    const auto [offset, bytes] = places[i % places.size()];
+    const std::uint64_t at = offset + uniform_below({.seed = 3, .major = i}, bytes);
+    const auto mask = static_cast<int>(1U << uniform_below({.seed = 4, .major = i}, 8));
+    flip_byte(set() / shard.file, at, mask);
+    EXPECT_THROW(touch_all(i % 2 == 0 ? Access::kMap : Access::kRead), DataError) << at;
+    flip_byte(set() / shard.file, at, mask);
+  }
+  touch_all(Access::kMap);
+}
+
+TEST_F(DatasetTest, refuses_hostile_manifests_of_packed_images_by_field) {
+  make({.storage = Storage::kEncoded});
+  const std::vector<std::pair<std::string, std::function<void(nlohmann::ordered_json&)>>> attacks{
+      {"storage", [](auto& j) { j["storage"] = "zip"; }},
+      {"storage", [](auto& j) { j["fit"] = "squeeze"; }},
+      {"filter", [](auto& j) { j.erase("filter"); }},
+      {"tables", [](auto& j) { j["storage"] = "raw"; }},
+      {"tables", [](auto& j) { j["tables"].erase(3); }},
+      {"image_bytes", [](auto& j) { j["shards"][0].erase("image_bytes"); }},
+      {"image_bytes", [](auto& j) { j["shards"][0]["image_bytes"] = 0; }},
+      {"end behind the file",
+       [](auto& j) { j["shards"][0]["image_bytes"] = j["shards"][0]["bytes"]; }},
+      {"dataset_id", [](auto& j) { j["fit"] = "pad"; }}};
+
+  for (const auto& [field, attack] : attacks) EXPECT_THAT(error_with(attack), HasSubstr(field));
+  EXPECT_EQ(error_with([](auto& j) { j["storage"] = "encoded"; }), "no DataError");
+}
+
+// Hashes only say that the bytes are as they were written.
+TEST_F(DatasetTest, ends_that_cannot_be_are_refused_though_their_hashes_are_right) {
+  make({.samples = {40, 0, 0}, .storage = Storage::kDeflate});
+  const ShardEntry shard = Dataset::open(files_, set()).manifest().shards.front();
+  const Path file = set() / shard.file;
+  std::string bytes = file_content(file);
+  const auto numbers = [&](std::uint64_t offset) { return bytes.data() + offset; };
+  const std::uint64_t far = ~std::uint64_t{0};
+  std::memcpy(numbers(shard.places.back().offset + 7 * sizeof(far)), &far, sizeof(far));
+  const std::uint64_t hash =
+      xxh3_64(std::string_view(bytes).substr(shard.places.back().offset, 40 * sizeof(far)));
+  std::memcpy(numbers(shard.places.back().hash_offset), &hash, sizeof(hash));
+  write_file(file, bytes);
+
+  Reader reader(Dataset::open(files_, set()), Split::kTrain, {.check = Check::kOff});
+  std::vector<std::uint8_t> image(8 * 8 * 3);
+  EXPECT_THROW(reader.read(std::array<std::uint64_t, 1>{7}, image), DataError);
+  EXPECT_THROW(reader.read(std::array<std::uint64_t, 1>{8}, image), DataError);
+  reader.read(std::array<std::uint64_t, 1>{9}, image);
+  EXPECT_FALSE(verify(files_, set()).ok());
 }
 
 TEST_F(DatasetTest, verify_lists_all_damage) {

@@ -76,7 +76,7 @@ TEST_F(LoaderTest, gives_the_same_samples_on_any_world_size) {
   const LoaderOptions options{.batch = 13, .seed = 3};
   const auto one = global_samples(dataset, options, 1, 20);
 
-  for (const int world : {2, 3, 4, 5, 7, 8, 16})
+  for (const int world : {2, 3, 4, 5, 6, 7, 8, 16})
     EXPECT_EQ(one, global_samples(dataset, options, world, 20)) << world;
 }
 
@@ -169,12 +169,21 @@ TEST_F(LoaderTest, any_number_of_readers_and_any_way_of_reading_give_the_same) {
   }
 }
 
+TEST_F(LoaderTest, deflated_images_come_as_raw_ones_do_in_any_order) {
+  const Dataset raw = make_small(files_, folder_ / "raw");
+  const Dataset deflated = make_small(files_, folder_ / "set", {.storage = Storage::kDeflate});
+  for (const OrderMode order : {OrderMode::kFull, OrderMode::kBlock}) {
+    const LoaderOptions options{.batch = 13, .seed = 3, .order = order, .readers = 3, .depth = 1};
+    EXPECT_EQ(global_samples(deflated, options, 2, 40), global_samples(raw, options, 1, 40));
+  }
+}
+
 TEST_F(LoaderTest, in_block_mode_too_every_world_size_gets_the_same_samples_of_every_step) {
   const Dataset dataset = make_small(files_, folder_ / "set");
   const LoaderOptions options{
       .batch = 13, .seed = 3, .order = OrderMode::kBlock, .lanes = 4, .window = 2};
   const auto one = global_samples(dataset, options, 1, 30);
-  for (const int world : {2, 3, 5, 8, 16}) {
+  for (const int world : {2, 3, 4, 5, 6, 7, 8, 16}) {
     EXPECT_EQ(one, global_samples(dataset, options, world, 30)) << world;
   }
   EXPECT_NE(one, global_samples(dataset, {.batch = 13, .seed = 3}, 1, 30));

@@ -1,4 +1,4 @@
-#include "data/import/resize.h"
+#include "data/resize.h"
 
 #include <algorithm>
 #include <cmath>

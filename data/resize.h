@@ -1,4 +1,4 @@
-// Geometry at import: the part of an image that is kept, then separable resampling in fixed point
+// Geometry: the part of an image that is kept, then separable resampling in fixed point
 // with a kernel that is widened when shrinking (so that it averages). Thread safety: pure
 // functions.
 #pragma once
