@@ -38,8 +38,9 @@ double support_of(Filter filter) {
 
 // Of an input `x` pixels away.
 double weight_of(Filter filter, double x) {
-  // A box ends on one side with an input, on the other before it: each belongs to one box.
-  if (filter == Filter::kBox) return x >= -0.5 && x < 0.5 ? 1.0 : 0.0;
+  // A box ends on one side before an input, on the other with it: each belongs to one box. Which
+  // side that is, Pillow decided.
+  if (filter == Filter::kBox) return x > -0.5 && x <= 0.5 ? 1.0 : 0.0;
   x = std::abs(x);
   if (x >= support_of(filter)) return 0.0;
   return filter == Filter::kLanczos ? lanczos3(x) : 1.0 - x;
@@ -49,16 +50,18 @@ double weight_of(Filter filter, double x) {
 std::vector<Taps> taps_of(Filter filter, double from, double extent, std::size_t size, int out) {
   const double scale = extent / out;
   const double widen = std::max(scale, 1.0);
+  const double narrow = 1.0 / widen;
   const double support = support_of(filter) * widen;
   std::vector<Taps> all;
   for (int i = 0; i < out; ++i) {
     const double centre = from + (i + 0.5) * scale;
-    const auto first = static_cast<std::size_t>(std::max(0.0, std::floor(centre - support)));
-    const auto end = std::min(size, static_cast<std::size_t>(std::ceil(centre + support)));
+    // Inputs whose centres the kernel covers; at its very ends rounding decides.
+    const auto first = static_cast<std::size_t>(std::max(0.0, centre - support + 0.5));
+    const auto end = std::min(size, static_cast<std::size_t>(centre + support + 0.5));
     std::vector<double> weights;
     double sum = 0;
     for (std::size_t at = first; at < end; ++at) {
-      weights.push_back(weight_of(filter, (static_cast<double>(at) + 0.5 - centre) / widen));
+      weights.push_back(weight_of(filter, (static_cast<double>(at) - centre + 0.5) * narrow));
       sum += weights.back();
     }
     Taps taps{first, {}};

@@ -99,15 +99,38 @@ class Codecs(FolderTest):
         self.decode(content, self.folder / "out.png")
         self.expect(numpy.asarray(Image.open(self.folder / "out.png")), self.rgb)
 
-    def test_resizing_is_lanczos_as_pillow_has_it(self):
-        content = self.saved(Image.fromarray(self.rgb), "PNG")
-        for height, width in [(37, 53), (10, 10), (20, 53), (74, 106), (1, 1)]:
-            found = self.decode(content, self.folder / "out.png", height, width)
+    def pillow_resized(self, height, width, fit, kernel):
+        """As a user of Pillow does it: crop to the middle, pad on black, stretch."""
+        image = Image.fromarray(self.rgb)
+        if fit == "crop":
             zoom = min(37 / height, 53 / width)
             box = ((53 - zoom * width) / 2, (37 - zoom * height) / 2,
                    (53 + zoom * width) / 2, (37 + zoom * height) / 2)
-            wanted = Image.fromarray(self.rgb).resize((width, height), Image.Resampling.LANCZOS, box=box)
-            self.expect(found, wanted, 3)
+            return image.resize((width, height), kernel, box=box)
+        if fit == "stretch":
+            return image.resize((width, height), kernel)
+        zoom = max(37 / height, 53 / width)
+        inner = (max(1, round(53 / zoom)), max(1, round(37 / zoom)))
+        black = Image.new("RGB", (width, height))
+        black.paste(image.resize(inner, kernel), ((width - inner[0]) // 2, (height - inner[1]) // 2))
+        return black
+
+    def test_each_fit_and_filter_is_as_pillow_has_it(self):
+        content = self.saved(Image.fromarray(self.rgb), "PNG")
+        kernels = [Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.BILINEAR]
+        for number, kernel in enumerate(kernels):
+            for fit_number, fit in enumerate(("crop", "pad", "stretch")):
+                for height, width in [(37, 53), (10, 10), (20, 53), (74, 106), (1, 1), (50, 21), (90, 30)]:
+                    with self.subTest(kernel=kernel, fit=fit, height=height, width=width):
+                        found = self.decode(content, self.folder / "out.png", height, width, fit_number, number)
+                        self.expect(found, self.pillow_resized(height, width, fit, kernel), 3)
+
+    def test_what_libjpeg_only_warns_of_is_refused(self):
+        photo = self.saved(Image.fromarray(self.rgb), "JPEG", quality=95)
+        scan = photo.index(b"\xff\xda") + 20
+        for content in [photo[:-400] + b"\xff\xd9", photo[:scan] + photo[scan + 200:]]:
+            (self.folder / "image").write_bytes(content)
+            self.assertRegex(run("decode", self.folder / "image", code=65), "Cannot decode .*(Corrupt|Premature|premature)")
 
     def test_bad_files_are_refused(self):
         good = self.saved(Image.fromarray(self.rgb), "PNG")

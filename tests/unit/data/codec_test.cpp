@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <vector>
@@ -7,7 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "data/image_codec.h"
-#include "data/import/resize.h"
+#include "data/resize.h"
 #include "launch/base/error.h"
 #include "launch/base/random.h"
 #include "tests/unit/data/test_images.h"
@@ -83,6 +85,24 @@ TEST(Codec, png_gives_back_what_was_written) {
   }
   EXPECT_THROW((void)encode_png({2, 2, 3}, std::vector<std::uint8_t>(11)), DataError);
   EXPECT_THROW((void)encode_png({0, 2, 3}, {}), DataError);
+}
+
+// Inks of the Adobe kind, stored inverted, as they are or turned to YCC and K.
+TEST(Codec, inks_become_the_colours_that_they_print) {
+  const Image ink = test_picture({16, 24, 4}, 2);
+  for (const J_COLOR_SPACE stored : {JCS_CMYK, JCS_YCCK}) {
+    const std::string file = encode_inks(ink, stored);
+    const Image found = decode_image(bytes_of(file), "inks");
+    ASSERT_EQ(found.shape, (ImageShape{16, 24, 3}));
+    int worst = 0;
+    for (std::size_t pixel = 0; pixel < found.pixels.size() / 3; ++pixel) {
+      for (std::size_t c = 0; c < 3; ++c) {
+        const int light = ink.pixels[pixel * 4 + c] * ink.pixels[pixel * 4 + 3] / 255;
+        worst = std::max(worst, std::abs(light - found.pixels[pixel * 3 + c]));
+      }
+    }
+    EXPECT_LE(worst, 12) << (stored == JCS_YCCK ? "YCCK" : "CMYK");
+  }
 }
 
 TEST(Codec, the_message_names_file_and_reason) {

@@ -24,7 +24,9 @@ inline Image test_picture(const ImageShape& shape, unsigned seed) {
   return image;
 }
 
-inline std::string encode_jpeg(const Image& image) {
+/// `stored`: the colours of the file; JCS_UNKNOWN: what libjpeg takes by itself.
+inline std::string encode_as(const Image& image, J_COLOR_SPACE given, J_COLOR_SPACE stored,
+                             int quality) {
   jpeg_compress_struct jpeg{};
   jpeg_error_mgr errors{};
   jpeg.err = jpeg_std_error(&errors);
@@ -35,8 +37,10 @@ inline std::string encode_jpeg(const Image& image) {
   jpeg.image_height = static_cast<JDIMENSION>(image.shape.height);
   jpeg.image_width = static_cast<JDIMENSION>(image.shape.width);
   jpeg.input_components = image.shape.channels;
-  jpeg.in_color_space = image.shape.channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
+  jpeg.in_color_space = given;
   jpeg_set_defaults(&jpeg);
+  if (stored != JCS_UNKNOWN) jpeg_set_colorspace(&jpeg, stored);
+  jpeg_set_quality(&jpeg, quality, TRUE);
   jpeg_start_compress(&jpeg, TRUE);
   std::vector<std::uint8_t> pixels = image.pixels;
   const std::size_t row_bytes = pixels.size() / static_cast<std::size_t>(image.shape.height);
@@ -49,6 +53,15 @@ inline std::string encode_jpeg(const Image& image) {
   std::string out(reinterpret_cast<const char*>(bytes), size);
   std::free(bytes);  // NOLINT: libjpeg allocates by malloc
   return out;
+}
+
+inline std::string encode_jpeg(const Image& image) {
+  return encode_as(image, image.shape.channels == 1 ? JCS_GRAYSCALE : JCS_RGB, JCS_UNKNOWN, 75);
+}
+
+/// Of an image of four channels, 255 = no ink.
+inline std::string encode_inks(const Image& image, J_COLOR_SPACE stored) {
+  return encode_as(image, JCS_CMYK, stored, 98);
 }
 
 }  // namespace atelier::data
