@@ -121,7 +121,7 @@ void add_step_options(CLI::App& command, Options& options) {
 void add_data_options(CLI::App& command, bench::DataBenchOptions& options) {
   command.add_option("dataset", options.dataset, "folder of a dataset, best of 500 MB or more")
       ->required();
-  command.add_option("--threads", options.threads, "that read, and that copy")
+  command.add_option("--threads", options.threads, "that read, and that the reference has")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
   command.add_option("--batch", options.batch, "images of a batch")
@@ -130,6 +130,7 @@ void add_data_options(CLI::App& command, bench::DataBenchOptions& options) {
   command.add_option("--rounds", options.rounds, "passes over the images that are timed")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  command.add_flag("--cold", options.cold, "with the files dropped from the page cache before");
   command.add_option("--order", options.order, "full or block")
       ->transform(CLI::CheckedTransformer(std::map<std::string, data::OrderMode>{
           {"full", data::OrderMode::kFull}, {"block", data::OrderMode::kBlock}}));
@@ -146,8 +147,9 @@ void add_bench(CLI::App& app, Action& chosen) {
   bench->require_subcommand(1);
   add(*bench, chosen, options, "comm", "Sums over ranks, by size", bench_comm);
 
-  CLI::App* data = add(*bench, chosen, options, "data",
-                       "The loader beside memcpy of the same images", bench_data);
+  CLI::App* data =
+      add(*bench, chosen, options, "data",
+          "The loader beside memcpy of the same images, or beside unpacking alone", bench_data);
   add_data_options(*data, options->data);
 
   CLI::App* step =

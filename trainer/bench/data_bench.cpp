@@ -1,19 +1,17 @@
 #include "trainer/bench/data_bench.h"
 
 #include <algorithm>
-#include <cstring>
-#include <numeric>
-#include <thread>
+#include <memory>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "data/loader.h"
-#include "data/shard_files.h"
 #include "launch/base/error.h"
 #include "launch/base/hash.h"
 #include "launch/base/random.h"
 #include "launch/base/text.h"
+#include "trainer/bench/data_references.h"
 #include "trainer/bench/timing.h"
 
 namespace atelier::bench {
@@ -73,49 +71,78 @@ void verify(const data::Dataset& dataset, const DataBenchOptions& options) {
   throw InternalError("The loader handed out other images than the dataset holds.");
 }
 
-// The images of all shards, where they are mapped, and as much memory of our own.
-class PlainCopy {
+using Seconds = std::vector<std::vector<double>>;  // by contestant and round
+
+// Contestants of both: the reference, the loader; warm also: the reference, the loader unchecked.
+constexpr std::size_t kReference = 0;
+constexpr std::size_t kLoader = 1;
+constexpr std::size_t kUnchecked = 3;
+
+/// Passes of one loader or of several.
+class Passes {
  public:
-  explicit PlainCopy(const data::Dataset& dataset) : files_(dataset, kSplit, data::Access::kMap) {
-    std::size_t bytes = 0;
-    for (std::size_t shard = 0; shard < files_.count(); ++shard) {
-      const data::ShardEntry& entry = files_.entry(shard);
-      parts_.push_back({files_.mapped(shard) + entry.places[data::kImages].offset, bytes,
-                        entry.num_samples * dataset.shape().bytes()});
-      bytes += parts_.back().bytes;
-    }
-    to_.resize(bytes);
+  Passes(const data::Dataset& dataset, const DataBenchOptions& options)
+      : dataset_(dataset),
+        options_(options),
+        steps_(std::max<std::int64_t>(
+            1, static_cast<std::int64_t>(dataset.size(kSplit)) / options.batch)) {}
+
+  void run(data::Loader& loader) const {
+    for (std::int64_t step = 0; step < steps_; ++step) static_cast<void>(loader.next());
+  }
+  [[nodiscard]] double images() const { return static_cast<double>(steps_ * options_.batch); }
+
+  // The loaders are kept over all rounds: the first one, which is not counted, checks every block.
+  Seconds warm(DataReference& reference, data::LoaderStats& stats) const {
+    data::Loader once(dataset_, kSplit, options_of(options_, data::Check::kOnce));
+    data::Loader off(dataset_, kSplit, options_of(options_, data::Check::kOff));
+    const auto alone = [&] { reference.run(static_cast<std::size_t>(options_.threads)); };
+    Seconds seconds =
+        take_turns(static_cast<std::size_t>(options_.rounds),
+                   {alone, [&] { run(once); }, alone, [&] { run(off); }});  // both after the same
+    stats = once.stats();
+    return seconds;
   }
 
-  [[nodiscard]] std::size_t bytes() const { return to_.size(); }
-
-  void run(std::size_t threads) {
-    std::vector<std::jthread> others;
-    const auto copy = [&](std::size_t number) {
-      copy_range(to_.size() * number / threads, to_.size() * (number + 1) / threads);
-    };
-    for (std::size_t number = 1; number < threads; ++number) others.emplace_back(copy, number);
-    copy(0);
+  // Opening the files is part of it.
+  Seconds cold(DataReference& reference, data::LoaderStats& stats) const {
+    Seconds seconds(2);
+    for (std::int64_t round = 0; round < options_.rounds; ++round) {
+      drop_from_cache(dataset_, kSplit);
+      seconds[kReference].push_back(seconds_of([&] { reference.run(1); }));
+      drop_from_cache(dataset_, kSplit);
+      seconds[kLoader].push_back(seconds_of([&] {
+        data::Loader loader(dataset_, kSplit, options_of(options_, data::Check::kOnce));
+        run(loader);
+        stats = loader.stats();
+      }));
+    }
+    return seconds;
   }
 
  private:
-  struct Part {
-    const std::byte* from;
-    std::size_t at;
-    std::size_t bytes;
-  };
-  void copy_range(std::size_t begin, std::size_t end) {
-    for (const Part& part : parts_) {
-      const std::size_t first = std::max(begin, part.at);
-      const std::size_t last = std::min(end, part.at + part.bytes);
-      if (first < last) std::memcpy(&to_[first], part.from + (first - part.at), last - first);
-    }
-  }
-
-  data::ShardFiles files_;
-  std::vector<Part> parts_;
-  std::vector<std::byte> to_;
+  const data::Dataset& dataset_;
+  const DataBenchOptions& options_;
+  std::int64_t steps_;
 };
+
+std::unique_ptr<DataReference> reference_of(const data::Dataset& dataset, bool cold) {
+  if (cold) return direct_reads(dataset, kSplit);
+  return dataset.manifest().packing.varies() ? unpacking_alone(dataset, kSplit)
+                                             : plain_copy(dataset, kSplit);
+}
+
+Json told(const Quantiles& ratio, double factor) {
+  return {{"median", factor * ratio.median},
+          {"tenth", factor * ratio.tenth},
+          {"ninetieth", factor * ratio.ninetieth}};
+}
+
+std::string in_words(const Json& ratio) {
+  return text(fixed(ratio.at("median").get<double>(), 2), " (",
+              fixed(ratio.at("tenth").get<double>(), 2), " to ",
+              fixed(ratio.at("ninetieth").get<double>(), 2), ")");
+}
 
 }  // namespace
 
@@ -123,71 +150,57 @@ std::string data_bench(const DataBenchOptions& options, FileSystem& files) {
   const data::Dataset dataset = data::Dataset::open(files, options.dataset);
   verify(dataset, options);
 
-  PlainCopy plain(dataset);
-  // Kept over all rounds: the first one, which is not counted, checks every block.
-  data::Loader once(dataset, kSplit, options_of(options, data::Check::kOnce));
-  data::Loader off(dataset, kSplit, options_of(options, data::Check::kOff));
-  const auto images = static_cast<std::int64_t>(dataset.size(kSplit));
-  const std::int64_t steps = std::max<std::int64_t>(1, images / options.batch);
-  const auto pass = [&](data::Loader& loader) {
-    return [&loader, steps] {
-      for (std::int64_t step = 0; step < steps; ++step) static_cast<void>(loader.next());
-    };
-  };
-  const auto copy = [&] { plain.run(static_cast<std::size_t>(options.threads)); };
-  const auto seconds = take_turns(static_cast<std::size_t>(options.rounds),
-                                  {copy, pass(once), copy, pass(off)});  // both after the same
-  const double share = static_cast<double>(steps * options.batch) / static_cast<double>(images);
-  const auto rate = [&](std::size_t who, double count) {
-    return count / quantiles(seconds[who]).median;
-  };
-  const auto told = [](const Quantiles& ratio, double factor) -> Json {
-    return {{"median", factor * ratio.median},
-            {"tenth", factor * ratio.tenth},
-            {"ninetieth", factor * ratio.ninetieth}};
-  };
-  const auto loaded = static_cast<double>(steps * options.batch);
-  const data::LoaderStats stats = once.stats();
+  const std::unique_ptr<DataReference> reference = reference_of(dataset, options.cold);
+  const Passes passes(dataset, options);
+  data::LoaderStats stats;
+  const Seconds seconds =
+      options.cold ? passes.cold(*reference, stats) : passes.warm(*reference, stats);
+  const auto images = static_cast<double>(dataset.size(kSplit));
   const double batches = static_cast<double>(stats.batches) * static_cast<double>(options.batch);
-  return Json{{"bench", "data"},
+  std::string key = "ratio_to_" + reference->name();
+  std::replace(key.begin(), key.end(), ' ', '_');
+  Json result{{"bench", "data"},
               {"dataset", options.dataset.string()},
               {"image", dataset.shape().name()},
-              {"images", images},
-              {"bytes", plain.bytes()},
+              {"storage", data::storage_name(dataset.manifest().packing.storage)},
+              {"images", dataset.size(kSplit)},
+              {"reference", reference->name()},
+              {"reference_bytes", reference->bytes()},
               {"threads", options.threads},
               {"batch", options.batch},
               {"order", options.order == data::OrderMode::kFull ? "full" : "block"},
-              {"images_per_second", rate(1, loaded)},
-              {"memcpy_images_per_second", rate(0, static_cast<double>(images))},
-              {"ratio_to_memcpy", told(ratios(seconds[0], seconds[1]), share)},
-              {"checked_once_to_unchecked", told(ratios(seconds[3], seconds[1]), 1)},
+              {"images_per_second", passes.images() / quantiles(seconds[kLoader]).median},
+              {"reference_images_per_second", images / quantiles(seconds[kReference]).median},
+              {key, told(ratios(seconds[kReference], seconds[kLoader]), passes.images() / images)},
               {"planner_nanoseconds_per_image", 1e9 * stats.planner_cpu_seconds / batches},
-              {"reader_nanoseconds_per_image", 1e9 * stats.reader_cpu_seconds / batches}}
-             .dump(1) +
-         "\n";
+              {"reader_nanoseconds_per_image", 1e9 * stats.reader_cpu_seconds / batches}};
+  if (!options.cold)
+    result["checked_once_to_unchecked"] = told(ratios(seconds[kUnchecked], seconds[kLoader]), 1);
+  return result.dump(1) + "\n";
 }
 
 std::string data_bench_text(const std::string& json) {
   const Json result = Json::parse(json);
   const auto number = [&](const char* key) { return result.at(key).get<double>(); };
-  const auto ratio = [&](const char* key) {
-    const Json& of = result.at(key);
-    return text(fixed(of.at("median").get<double>(), 2), " (",
-                fixed(of.at("tenth").get<double>(), 2), " to ",
-                fixed(of.at("ninetieth").get<double>(), 2), ")");
-  };
-  return text(human_count(result.at("images").get<std::int64_t>()), " images of ",
-              result.at("image").get<std::string>(), " (",
-              human_bytes(result.at("bytes").get<std::uint64_t>()), "), batches of ",
-              result.at("batch").get<int>(), ", ", result.at("threads").get<int>(),
-              " reader(s), order ", result.at("order").get<std::string>(), "\n  ",
-              fixed(number("images_per_second") / 1000, 0),
-              " k images/s; memcpy of all images with as many threads ",
-              fixed(number("memcpy_images_per_second") / 1000, 0), " k: ", ratio("ratio_to_memcpy"),
-              " of it\n  checked once beside unchecked, after the first pass: ",
-              ratio("checked_once_to_unchecked"), "\n  processor time of an image: planner ",
-              fixed(number("planner_nanoseconds_per_image"), 0), " ns, readers ",
-              fixed(number("reader_nanoseconds_per_image"), 0), " ns\n");
+  const auto reference = result.at("reference").get<std::string>();
+  std::string key = "ratio_to_" + reference;
+  std::replace(key.begin(), key.end(), ' ', '_');
+  std::string out =
+      text(human_count(result.at("images").get<std::int64_t>()), " images of ",
+           result.at("image").get<std::string>(), " (", result.at("storage").get<std::string>(),
+           ", ", human_bytes(result.at("reference_bytes").get<std::uint64_t>()), "), batches of ",
+           result.at("batch").get<int>(), ", ", result.at("threads").get<int>(),
+           " reader(s), order ", result.at("order").get<std::string>(), "\n  ",
+           fixed(number("images_per_second") / 1000, 1), " k images/s; ", reference,
+           " of all images ", fixed(number("reference_images_per_second") / 1000, 1),
+           " k: ", in_words(result.at(key)), " of it\n");
+  if (result.contains("checked_once_to_unchecked")) {
+    out += text("  checked once beside unchecked, after the first pass: ",
+                in_words(result.at("checked_once_to_unchecked")), "\n");
+  }
+  return out + text("  processor time of an image: planner ",
+                    fixed(number("planner_nanoseconds_per_image"), 0), " ns, readers ",
+                    fixed(number("reader_nanoseconds_per_image"), 0), " ns\n");
 }
 
 }  // namespace atelier::bench

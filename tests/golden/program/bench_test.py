@@ -2,6 +2,7 @@
 import json
 import math
 
+from PIL import Image
 from program import ProgramTest, main
 from safetensors.numpy import load_file
 
@@ -71,6 +72,30 @@ class Bench(ProgramTest):
     def test_words_for_a_reader(self):
         done = self.run_program("bench", "step", "--preset", "gan-32", "--batch-per-rank", "4", *SMALL)
         self.assertRegex(done.out, r"gan-32 on 1 rank\(s\) x 1 thread\(s\), fp32, 4 images per rank\n  [\d.]+ images/s; a step takes")
+
+    def test_data_raw_and_cold(self):
+        found = self.bench("data", self.data, "--batch", "32", "--rounds", "2")
+        self.assertEqual((found["storage"], found["reference"]), ("raw", "memcpy"))
+        self.assertGreater(found["ratio_to_memcpy"]["median"], 0)
+        self.assertGreater(found["checked_once_to_unchecked"]["median"], 0)
+        cold = self.run_program("bench", "data", self.data, "--batch", "32", "--rounds", "2", "--cold", "--order", "block", "--json")
+        if cold.code == 78:  # its file system is memory
+            self.assertRegex(cold.err, "past the page cache|keeps .* in its cache")
+        else:
+            self.assertEqual(cold.code, 0, cold)
+            self.assertGreater(json.loads(cold.out)["ratio_to_direct_reads"]["median"], 0)
+
+    def test_data_of_jpeg_files(self):
+        photos = self.folder / "photos"
+        photos.mkdir()
+        for i in range(40):
+            shade = Image.radial_gradient("L").resize((48, 32)).point(lambda value, i=i: (value + 6 * i) % 256)
+            shade.convert("RGB").save(photos / f"{i:02}.jpg")
+        self.must_run("data", "import", photos, "--out", self.folder / "set", "--storage", "encoded")
+        found = self.bench("data", self.folder / "set", "--batch", "8", "--rounds", "2")
+        self.assertEqual((found["storage"], found["image"]), ("encoded", "32x48x3"))
+        self.assertGreater(found["ratio_to_unpacking_alone"]["median"], 0.3)
+        self.assertIn("unpacking alone", self.run_program("bench", "data", self.folder / "set", "--rounds", "1").out)
 
     def test_what_would_be_ignored_is_refused(self):
         done = self.run_program("bench", "step", "--preset", "gan-32", "--set", "train.accumulation=2")

@@ -1,0 +1,209 @@
+#include "trainer/bench/data_references.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "data/raw_file.h"
+#include "data/reader.h"
+#include "data/shard_files.h"
+#include "launch/base/error.h"
+#include "launch/base/text.h"
+#include "trainer/bench/jpeg_alone.h"
+
+namespace atelier::bench {
+namespace {
+
+/// `work(begin, end)` for as many parts of [0, count) as there are threads.
+void in_parts(std::size_t count, std::size_t threads,
+              const std::function<void(std::size_t, std::size_t)>& work) {
+  std::vector<std::jthread> others;
+  const auto part = [&](std::size_t number) {
+    work(count * number / threads, count * (number + 1) / threads);
+  };
+  for (std::size_t number = 1; number < threads; ++number) others.emplace_back(part, number);
+  part(0);
+}
+
+class PlainCopy final : public DataReference {
+ public:
+  PlainCopy(const data::Dataset& dataset, data::Split split)
+      : files_(dataset, split, data::Access::kMap) {
+    std::size_t bytes = 0;
+    for (std::size_t shard = 0; shard < files_.count(); ++shard) {
+      const data::ShardEntry& entry = files_.entry(shard);
+      parts_.push_back({files_.mapped(shard) + entry.places[data::kImages].offset, bytes,
+                        entry.num_samples * dataset.shape().bytes()});
+      bytes += parts_.back().bytes;
+    }
+    to_.resize(bytes);
+  }
+  [[nodiscard]] std::string name() const override { return "memcpy"; }
+  [[nodiscard]] std::size_t bytes() const override { return to_.size(); }
+  void run(std::size_t threads) override {
+    in_parts(to_.size(), threads, [&](std::size_t begin, std::size_t end) { copy(begin, end); });
+  }
+
+ private:
+  struct Part {
+    const std::byte* from;
+    std::size_t at;
+    std::size_t bytes;
+  };
+  void copy(std::size_t begin, std::size_t end) {
+    for (const Part& part : parts_) {
+      const std::size_t first = std::max(begin, part.at);
+      const std::size_t last = std::min(end, part.at + part.bytes);
+      if (first < last) std::memcpy(&to_[first], part.from + (first - part.at), last - first);
+    }
+  }
+  data::ShardFiles files_;
+  std::vector<Part> parts_;
+  std::vector<std::byte> to_;
+};
+
+class UnpackingAlone final : public DataReference {
+ public:
+  UnpackingAlone(const data::Dataset& dataset, data::Split split)
+      : packing_(dataset.manifest().packing), shape_(dataset.shape()) {
+    data::Reader reader(dataset, split);
+    for (std::uint64_t i = 0; i < reader.size(); ++i) {
+      images_.push_back(reader.stored(i));
+      bytes_ += images_.back().size();
+    }
+  }
+  [[nodiscard]] std::string name() const override { return "unpacking alone"; }
+  [[nodiscard]] std::size_t bytes() const override { return bytes_; }
+  void run(std::size_t threads) override {
+    in_parts(images_.size(), threads, [&](std::size_t begin, std::size_t end) {
+      if (packing_.storage == data::Storage::kEncoded) return decode(begin, end);
+      std::vector<std::uint8_t> pixels(shape_.bytes());
+      for (std::size_t i = begin; i < end; ++i) data::unpack(packing_, shape_, images_[i], pixels);
+    });
+  }
+
+ private:
+  void decode(std::size_t begin, std::size_t end) {
+    JpegAlone jpeg;
+    std::vector<std::uint8_t> pixels(shape_.bytes());
+    for (std::size_t i = begin; i < end; ++i) jpeg.decode(images_[i], shape_, pixels);
+  }
+  data::Packing packing_;
+  data::ImageShape shape_;
+  std::vector<std::vector<std::byte>> images_;
+  std::size_t bytes_ = 0;
+};
+
+/// A file that is read past the page cache.
+class DirectFile {
+ public:
+  explicit DirectFile(const Path& path)
+      : fd_(::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC)) {
+    if (fd_ >= 0) return;
+    throw RefusedError(text("Cannot read '", path.string(),
+                            "' past the page cache: ", std::generic_category().message(errno), "."),
+                       "Measure where the file system knows O_DIRECT.");
+  }
+  ~DirectFile() { ::close(fd_); }
+  DirectFile(const DirectFile&) = delete;
+  DirectFile& operator=(const DirectFile&) = delete;
+  /// Bytes that came; 0: the end.
+  std::size_t read(void* out, std::size_t bytes, std::size_t offset) const {
+    const ssize_t came = ::pread(fd_, out, bytes, static_cast<off_t>(offset));
+    if (came < 0) throw IoError("Cannot read a shard past the page cache.");
+    return static_cast<std::size_t>(came);
+  }
+
+ private:
+  int fd_;
+};
+
+std::vector<Path> shards_of(const data::Dataset& dataset, data::Split split) {
+  std::vector<Path> paths;
+  for (const data::ShardEntry& entry : dataset.manifest().shards)
+    if (entry.split == split) paths.push_back(dataset.folder() / entry.file);
+  return paths;
+}
+
+class DirectReads final : public DataReference {
+ public:
+  DirectReads(const data::Dataset& dataset, data::Split split)
+      : paths_(shards_of(dataset, split)),
+        buffer_(std::aligned_alloc(kAligned, kAtOnce), std::free) {
+    for (const Path& path : paths_)
+      bytes_ += data::RawFile(path, data::RawFile::Mode::kRead).size();
+  }
+  [[nodiscard]] std::string name() const override { return "direct reads"; }
+  [[nodiscard]] std::size_t bytes() const override { return bytes_; }
+  void run(std::size_t /*threads*/) override {
+    for (const Path& path : paths_) {
+      const DirectFile file(path);
+      for (std::size_t at = 0;;) {
+        const std::size_t came = file.read(buffer_.get(), kAtOnce, at);
+        if (came == 0) break;
+        at += came;
+      }
+    }
+  }
+
+ private:
+  static constexpr std::size_t kAligned = 4096;
+  static constexpr std::size_t kAtOnce = std::size_t{4} << 20U;
+  std::vector<Path> paths_;
+  std::unique_ptr<void, decltype(&std::free)> buffer_;
+  std::size_t bytes_ = 0;
+};
+
+/// Share of a file's pages that the system holds.
+double cached_share(const data::RawFile& file) {
+  const std::size_t bytes = file.size();
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  void* const mapped = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file.handle(), 0);
+  if (mapped == MAP_FAILED) return 1;
+  std::vector<unsigned char> pages((bytes + page - 1) / page);
+  const bool known = ::mincore(mapped, bytes, pages.data()) == 0;
+  ::munmap(mapped, bytes);
+  const auto held =
+      std::count_if(pages.begin(), pages.end(), [](unsigned char is) { return is & 1U; });
+  return known ? static_cast<double>(held) / static_cast<double>(pages.size()) : 1;
+}
+
+}  // namespace
+
+std::unique_ptr<DataReference> plain_copy(const data::Dataset& dataset, data::Split split) {
+  return std::make_unique<PlainCopy>(dataset, split);
+}
+
+std::unique_ptr<DataReference> unpacking_alone(const data::Dataset& dataset, data::Split split) {
+  return std::make_unique<UnpackingAlone>(dataset, split);
+}
+
+std::unique_ptr<DataReference> direct_reads(const data::Dataset& dataset, data::Split split) {
+  return std::make_unique<DirectReads>(dataset, split);
+}
+
+void drop_from_cache(const data::Dataset& dataset, data::Split split) {
+  constexpr double kMostLeft = 0.02;
+  for (const Path& path : shards_of(dataset, split)) {
+    const data::RawFile file(path, data::RawFile::Mode::kRead);
+    ::fdatasync(file.handle());
+    ::posix_fadvise(file.handle(), 0, 0, POSIX_FADV_DONTNEED);
+    if (const double left = cached_share(file); left > kMostLeft) {
+      throw RefusedError(text("The system keeps ", fixed(100 * left, 0), " % of '", path.string(),
+                              "' in its cache."),
+                         "Somebody else uses it, or its file system is memory.");
+    }
+  }
+}
+
+}  // namespace atelier::bench
