@@ -297,6 +297,7 @@ void Metrics::finish_step(const StepRecord& record) {
   add(Family::kOptimizerSteps, 1);
   add(Family::kSamples, static_cast<double>(record.samples));
   observe(Family::kStepDuration, seconds(total(record.phases)));
+  observe(Family::kDataWait, seconds(record.phases[static_cast<std::size_t>(Phase::kDataWait)]));
   for (std::size_t i = 0; i < kPhases; ++i) {
     add(Family::kStepPhaseSeconds, seconds(record.phases[i]), {phase_name(Phase(i))});
   }

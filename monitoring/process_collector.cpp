@@ -70,11 +70,24 @@ void add_stat(std::vector<prometheus::MetricFamily>& out) {
   }
 }
 
+// proc(5) /proc/self/io; other users' and some containers' cannot be read.
+void add_storage(std::vector<prometheus::MetricFamily>& out) {
+  std::ifstream file("/proc/self/io");
+  std::string key;
+  for (double value = 0; file >> key >> value;) {
+    if (key != "read_bytes:") continue;
+    add(out, MetricType::Counter, "process_storage_read_bytes_total",
+        "Bytes that reading fetched from storage; what else was read came from the page cache.",
+        value);
+  }
+}
+
 }  // namespace
 
 std::vector<prometheus::MetricFamily> collect_process_metrics() {
   std::vector<prometheus::MetricFamily> out;
   add_stat(out);
+  add_storage(out);
   std::error_code problem;
   std::size_t open = 0;
   for (std::filesystem::directory_iterator at("/proc/self/fd", problem), end; !problem && at != end;

@@ -30,6 +30,12 @@ std::string DataWatch::slow_stage(double took, const data::LoaderStats& stats) c
   const double planning = (stats.planner_cpu_seconds - before_.planner_cpu_seconds) / took;
   const double reading = (stats.reader_cpu_seconds - before_.reader_cpu_seconds) / took;
   if (planning > kBusy) return "Planning keeps up no longer: its thread is busy all the time.";
+  const double unpacking = (stats.unpack_cpu_seconds - before_.unpack_cpu_seconds) / took;
+  if (reading > kBusy * readers_ && unpacking > reading / 2) {
+    return text("Unpacking images keeps ", fixed(readers_, 0),
+                " reader threads busy; raise data.readers if there are cores to spare, or store "
+                "the images raw.");
+  }
   if (reading > kBusy * readers_) {
     return text("Copying and checking images keeps ", fixed(readers_, 0),
                 " reader threads busy; raise data.readers if there are cores to spare.");

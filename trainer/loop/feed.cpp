@@ -123,6 +123,9 @@ data::LoaderStats Feed::stats() const {
     sum.wait_seconds += one.wait_seconds;
     sum.planner_cpu_seconds += one.planner_cpu_seconds;
     sum.reader_cpu_seconds += one.reader_cpu_seconds;
+    sum.unpack_cpu_seconds += one.unpack_cpu_seconds;
+    sum.skipped += one.skipped;
+    sum.substituted += one.substituted;
   }
   return sum;
 }

@@ -45,7 +45,7 @@ class Feed {
   [[nodiscard]] std::uint64_t local_images() const;
   /// What the loaders got over since the last call (data.on_damage).
   [[nodiscard]] std::vector<std::string> take_damage();
-  /// Over all streams: batches ready, most that can be, bytes read, seconds.
+  /// Over all streams.
   [[nodiscard]] data::LoaderStats stats() const;
 
  private:

@@ -20,6 +20,7 @@
 #include "launch/comm/watchdog.h"
 #include "trainer/device/device.h"
 #include "trainer/engine/engine.h"
+#include "trainer/loop/announcement.h"
 #include "trainer/loop/checks.h"
 #include "trainer/loop/choices.h"
 #include "trainer/loop/data_watch.h"
@@ -98,6 +99,7 @@ class Training {
   void step();
   void tell_damage();
   void tell_damage(const std::string& what);
+  void observe_loading(monitoring::Metrics& metrics);
   void observe(const engine::StepReport& report);
   void count_skip(const engine::StepReport& report);
   void settle();
@@ -327,24 +329,12 @@ void Training::make_choices() {
 void Training::announce() {
   const comm::SelfTest test = comm::self_test(with_.comm);
   if (with_.comm.rank() != 0) return;
-  if (with_.comm.world() > 1) {
-    with_.log.info(text("Ranks sum ", human_bytes(test.large_bytes), " at ",
-                        fixed(test.bytes_per_second * 1e-9, 1), " GB/s, one number in ",
-                        fixed(test.latency_seconds * 1e6, 1), " us (", with_.comm.backend(), ", ",
-                        with_.comm.hosts(), with_.comm.hosts() == 1 ? " host)." : " hosts)."));
-  }
-  std::string nets;
-  for (const auto& net : engine_->nets()) {
-    nets += text(nets.empty() ? "" : ", ", net->name(), " ", human_count(net->flat().parameters()),
-                 " parameters");
-  }
-  with_.log.info(text("Training ", objective_->family(), " (", nets, ") on ",
-                      human_count(static_cast<std::int64_t>(dataset_.size(data::Split::kTrain))),
-                      " images of ", dataset_.shape().name(), ", ", with_.comm.world(), " rank",
-                      with_.comm.world() == 1 ? "" : "s", " x ", config_.train.threads, " thread",
-                      config_.train.threads == 1 ? "" : "s", ", ",
-                      engine::name_of(engine_->precision()), ", into '", paths_.folder.string(),
-                      "'."));
+  if (with_.comm.world() > 1) with_.log.info(sums_line(with_.comm, test));
+  const RankThreads threads = threads_of(config_, dataset_, image_streams(*objective_));
+  with_.log.info(text(training_line(*engine_, std::string(objective_->family()), dataset_,
+                                    with_.comm.world(), threads),
+                      ", into '", paths_.folder.string(), "'."));
+  if (const std::string crowded = crowding(threads); !crowded.empty()) with_.log.warn(crowded);
 }
 
 engine::StepInput Training::fetch() {
@@ -423,15 +413,7 @@ void Training::observe(const engine::StepReport& report) {
                                    static_cast<double>(config_.train.batch * config_.train.steps)),
         {net->name()});
   }
-  const data::LoaderStats loading = feed_->stats();
-  metrics.set(Family::kDataQueueBatches, static_cast<double>(loading.ready));
-  metrics.set(Family::kDataQueueCapacity, static_cast<double>(loading.capacity));
-  metrics.set_total(Family::kDataReadBytes, static_cast<double>(loading.bytes_read));
-  if (const auto slow =
-          data_watch_->after_step(seconds(with_.clock.now().time_since_epoch()), loading)) {
-    monitor_->before_log();
-    with_.log.warn(*slow);
-  }
+  observe_loading(metrics);
   training_seconds_ += monitor_->finish_step(report, step_, epoch, feed_->local_images(),
                                              static_cast<std::uint64_t>(config_.train.batch));
   if (step_ - first_step_ == 1 || step_ % kPaceSteps == 0) set_pace();
@@ -439,6 +421,27 @@ void Training::observe(const engine::StepReport& report) {
   if (!report.not_recorded.empty()) {
     monitor_->before_log();
     tell_not_recorded(report.not_recorded, with_.comm, with_.log);
+  }
+}
+
+void Training::observe_loading(monitoring::Metrics& metrics) {
+  using monitoring::Family;
+  const data::LoaderStats loading = feed_->stats();
+  metrics.set(Family::kDataQueueBatches, static_cast<double>(loading.ready));
+  metrics.set(Family::kDataQueueCapacity, static_cast<double>(loading.capacity));
+  metrics.set_total(Family::kDataReadBytes, static_cast<double>(loading.bytes_read));
+  metrics.set_total(Family::kDataStageSeconds, loading.planner_cpu_seconds, {"plan"});
+  metrics.set_total(Family::kDataStageSeconds,
+                    std::max(0.0, loading.reader_cpu_seconds - loading.unpack_cpu_seconds),
+                    {"read"});
+  metrics.set_total(Family::kDataStageSeconds, loading.unpack_cpu_seconds, {"unpack"});
+  metrics.set_total(Family::kDataSubstitutes, static_cast<double>(loading.skipped), {"skipped"});
+  metrics.set_total(Family::kDataSubstitutes, static_cast<double>(loading.substituted),
+                    {"substituted"});
+  if (const auto slow =
+          data_watch_->after_step(seconds(with_.clock.now().time_since_epoch()), loading)) {
+    monitor_->before_log();
+    with_.log.warn(*slow);
   }
 }
 

@@ -70,6 +70,7 @@ void other_families(Metrics& metrics) {
   metrics.set(Family::kDataQueueBatches, 3);
   metrics.set(Family::kDataQueueCapacity, 4);
   metrics.set_total(Family::kDataReadBytes, 123456789);
+  metrics.set_total(Family::kDataStageSeconds, 1.5, {"unpack"});
   metrics.add(Family::kCheckpoints, 2, {"success"});
   metrics.observe(Family::kCheckpointDuration, 0.25, {"write"});
   metrics.add(Family::kCheckpointStallSeconds, 0.003);

@@ -362,8 +362,10 @@ TEST(State, text_that_is_no_state_is_a_checkpoint_error) {
   EXPECT_THROW(static_cast<void>(parse_state("{", "state.json")), Error);
 }
 
-data::LoaderStats loading(double waited, double planner, double readers, std::uint64_t bytes) {
+data::LoaderStats loading(double waited, double planner, double readers, std::uint64_t bytes,
+                          double unpacking) {
   data::LoaderStats stats;
+  stats.unpack_cpu_seconds = unpacking * readers;
   stats.wait_seconds = waited;
   stats.planner_cpu_seconds = planner;
   stats.reader_cpu_seconds = readers;
@@ -372,14 +374,15 @@ data::LoaderStats loading(double waited, double planner, double readers, std::ui
 }
 
 /// What is said after so many steps of 0.1 s, of which each share is spent as told.
-std::string said_after(int steps, double waiting, double planning, double reading) {
+std::string said_after(int steps, double waiting, double planning, double reading,
+                       double unpacking = 0) {
   DataWatch watch(2);
   std::string said;
   for (int i = 0; i <= steps; ++i) {
     const double now = 0.1 * i;
     said += watch
                 .after_step(now, loading(waiting * now, planning * now, 2 * reading * now,
-                                         static_cast<std::uint64_t>(i) << 20U))
+                                         static_cast<std::uint64_t>(i) << 20U, unpacking))
                 .value_or("");
   }
   return said;
@@ -389,7 +392,8 @@ TEST(DataWatch, names_the_stage_that_training_waits_for) {
   EXPECT_EQ(said_after(500, 0.05, 0.9, 0.9), "");
   EXPECT_EQ(said_after(49, 0.5, 0.9, 0.9), "");
   EXPECT_THAT(said_after(60, 0.5, 0.9, 0.9), HasSubstr("50 % of the last 50 steps. Planning"));
-  EXPECT_THAT(said_after(60, 0.5, 0.1, 0.9), HasSubstr("keeps 2 reader threads busy"));
+  EXPECT_THAT(said_after(60, 0.5, 0.1, 0.9), HasSubstr("checking images keeps 2 reader threads"));
+  EXPECT_THAT(said_after(60, 0.5, 0.1, 0.9, 0.8), HasSubstr("Unpacking images keeps 2 reader"));
   EXPECT_THAT(said_after(60, 0.5, 0.1, 0.1), HasSubstr("wait for the storage (10.0 MiB/s came)"));
 }
 
