@@ -34,7 +34,7 @@ RankThreads threads_of(const RunConfig& config, const data::Dataset& dataset, in
           .cores = usable_cores()};
 }
 
-std::string training_line(const engine::Engine& engine, const std::string& family,
+std::string training_line(engine::Engine& engine, const std::string& family,
                           const data::Dataset& dataset, int world, const RankThreads& threads) {
   std::string nets;
   for (const auto& net : engine.nets()) {

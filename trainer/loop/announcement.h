@@ -26,7 +26,7 @@ struct RankThreads {
 
 /// "Training gan (G 1.2 million parameters, …) on 20,000 images of 32x32x3, 2 ranks x 1 thread (and
 /// 4 that load) on 1 core each, fp32".
-[[nodiscard]] std::string training_line(const engine::Engine& engine, const std::string& family,
+[[nodiscard]] std::string training_line(engine::Engine& engine, const std::string& family,
                                         const data::Dataset& dataset, int world,
                                         const RankThreads& threads);
 

@@ -10,6 +10,7 @@ import struct
 import tarfile
 import time
 import zipfile
+import zlib
 
 from program import ProgramTest, main
 
@@ -300,6 +301,89 @@ class Files(ImportTest):
         self.assert_samples(found, [*images, over_white, images[1][::-1, ::-1]], ["images"] * 8)
         (folder / "8.webp").write_bytes((folder / "0.webp").read_bytes()[:-30])
         self.assertRegex(self.refused(folder), "8.webp': its WebP data is damaged")
+
+
+class Oddities(ImportTest):
+    """What real collections hold besides plain photographs; each with the behaviour that the README of data/ declares."""
+
+    def setUp(self):
+        super().setUp()
+        self.cats = self.folder / "odd/train/cat"
+        self.cats.mkdir(parents=True)
+        self.rgb = pictures(1, 16, 16)[0]
+
+    def save(self, name, image, **options):
+        image.save(self.cats / name, **options)
+
+    def by_name(self, *words, code=0):
+        report = self.folder / "report.txt"
+        found, done = self.imported(self.folder / "odd", "--size", "16x16", "--on-error", "skip", "--report", report, "--channels", "3", *words)
+        samples = {sample[2].split("/")[-1]: sample[0] for split in found.values() for sample in split.values()}
+        return samples, dict(line.split("\t") for line in report.read_text().splitlines()), done
+
+    def test_every_kind_of_pixel_becomes_rgb(self):
+        image, grey = Image.fromarray(self.rgb), Image.fromarray(self.rgb).convert("L")
+        alpha = Image.fromarray(RANDOM.integers(0, 256, (16, 16), dtype=numpy.uint8))
+        self.save("grey.png", grey)
+        self.save("grey_alpha.png", Image.merge("LA", (grey, alpha)))
+        self.save("rgba.png", Image.merge("RGBA", (*image.split(), alpha)))
+        self.save("palette.png", image.quantize(8))
+        self.save("inks.jpg", image.convert("CMYK"), quality=95)
+        self.save("deep.png", Image.fromarray((numpy.asarray(grey).astype(numpy.uint16) * 257)))
+        turned = Image.Exif()
+        turned[0x0112] = 3
+        self.save("turned.jpg", image, exif=turned, quality=95)
+        self.save("wrong.jpg", image, format="PNG")
+        self.save("one.png", Image.new("RGB", (1, 1), (9, 99, 199)))
+        found, skipped, _ = self.by_name()
+        self.assertEqual(skipped, {})
+        share = numpy.asarray(alpha)[..., None] / 255
+        rgb_of_grey = numpy.stack([numpy.asarray(grey)] * 3, -1)
+        decoded = {name: numpy.asarray(Image.open(self.cats / name).convert("RGB")) for name in ("palette.png", "inks.jpg", "turned.jpg")}
+        wanted = {"grey.png": rgb_of_grey, "grey_alpha.png": rgb_of_grey * share + 255 * (1 - share),
+                  "rgba.png": self.rgb * share + 255 * (1 - share), "palette.png": decoded["palette.png"], "inks.jpg": decoded["inks.jpg"],
+                  "deep.png": rgb_of_grey, "turned.jpg": decoded["turned.jpg"][::-1, ::-1], "wrong.jpg": self.rgb,
+                  "one.png": numpy.full((16, 16, 3), (9, 99, 199))}
+        self.assertEqual(found.keys(), wanted.keys())
+        for name, pixels in wanted.items():
+            self.assertLessEqual(numpy.abs(found[name].astype(float) - pixels).max(), 2, name)
+
+    def test_what_is_no_whole_image_is_listed_with_its_reason(self):
+        self.save("good.jpg", Image.fromarray(self.rgb))
+        photo = (self.cats / "good.jpg").read_bytes()
+        (self.cats / "zero.png").write_bytes(b"")
+        (self.cats / "cut.jpg").write_bytes(photo[:-100])
+        (self.cats / "text.png").write_text("no image")
+        header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+        chunk = b"IHDR" + header
+        (self.cats / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)))
+        (self.cats / "notes.txt").write_text("hello")
+        (self.cats / ".hidden.png").write_text("junk")
+        found, skipped, done = self.by_name()
+        self.assertEqual(found.keys(), {"good.jpg"})
+        reasons = {name.split("/")[-1]: reason for name, reason in skipped.items()}
+        for name, reason in {"zero.png": "it is empty", "cut.jpg": "premature|Premature", "text.png": "no JPEG, PNG or WebP",
+                             "bomb.png": "60000 x 60000 pixels", "notes.txt": "no image|not an image"}.items():
+            self.assertRegex(reasons.pop(name), reason)
+        self.assertEqual(reasons, {})
+        self.assertIn("1 hidden files passed over", done.err)
+
+    def test_links_and_names_in_any_encoding(self):
+        self.save("good.png", Image.fromarray(self.rgb))
+        with open(os.fsencode(self.cats) + b"/caf\xe9.png", "wb") as file:
+            file.write(png(255 - self.rgb))
+        (self.cats / "link.png").symlink_to("good.png")
+        (self.cats / "lost.png").symlink_to("nowhere.png")
+        outside = self.folder / "outside"
+        outside.mkdir()
+        (outside / "other.png").write_bytes(png(self.rgb))
+        (self.cats / "folder").symlink_to(outside)
+        (self.cats / "loop").symlink_to(self.cats)
+        found, skipped, _ = self.by_name()
+        self.assertEqual(found.keys(), {"good.png", "link.png", "caf\ufffd.png"})
+        self.assertTrue(numpy.array_equal(found["link.png"], self.rgb))
+        self.assertTrue(numpy.array_equal(found["caf\ufffd.png"], 255 - self.rgb))
+        self.assertEqual({name.split("/")[-1] for name in skipped}, {"lost.png", "folder", "loop"})
 
 
 class Wishes(ImportTest):

@@ -1,5 +1,6 @@
 #include "data/dataset.h"
 
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <vector>
@@ -177,6 +178,24 @@ TEST_F(DatasetTest, a_swapped_label_table_is_found_before_it_is_used) {
                DataError);
 }
 
+struct Flip {
+  std::uint64_t at;
+  int mask;
+};
+
+// Some bits of [begin, begin + bytes), or, with ATELIER_FLIPS=all, every one: minutes.
+std::vector<Flip> flips(std::uint64_t begin, std::uint64_t bytes, std::uint64_t some) {
+  const char* const wish = std::getenv("ATELIER_FLIPS");
+  const bool all = wish != nullptr && std::string(wish) == "all";
+  std::vector<Flip> out;
+  for (std::uint64_t i = 0; i < (all ? bytes * 8 : some); ++i) {
+    const std::uint64_t bit =
+        all ? i : uniform_below({.seed = 1, .major = i, .minor = begin}, bytes * 8);
+    out.push_back({begin + bit / 8, 1 << (bit % 8)});
+  }
+  return out;
+}
+
 class StoredDatasetTest : public DatasetTest, public testing::WithParamInterface<Storage> {};
 INSTANTIATE_TEST_SUITE_P(Storages, StoredDatasetTest,
                          testing::Values(Storage::kRaw, Storage::kDeflate, Storage::kEncoded),
@@ -189,9 +208,7 @@ TEST_P(StoredDatasetTest, verify_names_a_flip_of_any_byte_of_a_shard) {
   const Path file = set() / shard.file;
   ASSERT_TRUE(verify(files_, set()).ok());
 
-  for (std::uint64_t i = 0; i < 1000; ++i) {
-    const std::uint64_t at = uniform_below({.seed = 1, .major = i}, shard.bytes);
-    const auto mask = static_cast<int>(1U << uniform_below({.seed = 2, .major = i}, 8));
+  for (const auto [at, mask] : flips(0, shard.bytes, 1000)) {
     flip_byte(file, at, mask);
     const VerifyReport report = verify(files_, set());
     ASSERT_EQ(report.findings.size(), 1U) << at;
@@ -243,18 +260,14 @@ TEST_P(StoredDatasetTest, a_flip_in_a_shard_is_found_at_first_touch) {
       static_cast<void>(reader.id(i));
     }
   };
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> places;  // offset, bytes
   for (std::size_t table = 0; table < dataset.manifest().tables.size(); ++table) {
-    const std::uint64_t bytes = 300 * dataset.manifest().tables[table].row_bytes();
-    places.emplace_back(shard.places[table].offset, table == kImages ? image_bytes : bytes);
-  }
-  for (std::uint64_t i = 0; i < 600; ++i) {
-    const auto [offset, bytes] = places[i % places.size()];
-    const std::uint64_t at = offset + uniform_below({.seed = 3, .major = i}, bytes);
-    const auto mask = static_cast<int>(1U << uniform_below({.seed = 4, .major = i}, 8));
-    flip_byte(set() / shard.file, at, mask);
-    EXPECT_THROW(touch_all(i % 2 == 0 ? Access::kMap : Access::kRead), DataError) << at;
-    flip_byte(set() / shard.file, at, mask);
+    const std::uint64_t rows = 300 * dataset.manifest().tables[table].row_bytes();
+    const std::uint64_t bytes = table == kImages ? image_bytes : rows;
+    for (const auto [at, mask] : flips(shard.places[table].offset, bytes, 150)) {
+      flip_byte(set() / shard.file, at, mask);
+      EXPECT_THROW(touch_all(at % 2 == 0 ? Access::kMap : Access::kRead), DataError) << at;
+      flip_byte(set() / shard.file, at, mask);
+    }
   }
   touch_all(Access::kMap);
 }
