@@ -31,6 +31,15 @@ std::string host_name() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
+// What HDF5 says of sizes need not be so.
+void require_room_for_images(const Path& path, const ShardEntry& entry) {
+  const std::uint64_t offset = entry.places.at(kImages).offset;
+  if (offset <= entry.bytes && entry.image_bytes <= entry.bytes - offset) return;
+  throw DataError(text("The shard '", path.string(), "' has ", entry.bytes, " bytes, but its ",
+                       entry.image_bytes, " bytes of images begin at ", offset, "."),
+                  "Restore it from a copy, or make or import the dataset again.");
+}
+
 }  // namespace
 
 DatasetWriter::DatasetWriter(FileSystem& files, Path folder, DatasetPlan plan,
@@ -55,6 +64,10 @@ DatasetWriter::DatasetWriter(FileSystem& files, Path folder, DatasetPlan plan,
                           plan_.extra_tables.end());
   if (plan_.packing.varies()) manifest_.tables.push_back(ends_table());
   manifest_.packing = plan_.packing;
+  Table& images = manifest_.tables[kImages];
+  if (plan_.image_bytes > images.row_bytes())
+    images.fewer_rows = rows_within_block(plan_.image_bytes);
+  if (plan_.block_rows > 0) images.fewer_rows = plan_.block_rows;
   manifest_.pixel_sums.assign(static_cast<std::size_t>(plan_.shape.channels), 0);
   manifest_.pixel_square_sums = manifest_.pixel_sums;
   manifest_.valid_from_train = plan_.valid_from_train;
@@ -144,18 +157,25 @@ void DatasetWriter::seal(std::size_t shard) {
   entry.image_bytes = layout.image_bytes;
   entry.places = inspect_shard(path, layout);
   entry.bytes = files_.size(path);
+  require_room_for_images(path, entry);
   PixelSums sums(plan_.packing, plan_.shape, plan_.threads);
   const auto see = [&](const WholeBlock& block) {
     content_->add(block);
     if (block.table == kLabels) count_labels(part.split, block.bytes);
     if (block.table == kImages && part.split == Split::kTrain) sums.add(block.bytes, block.ends);
   };
-  const ShardDamage damage = check_shard_bytes(path, manifest_, entry, see);
+  ShardDamage damage;
+  PixelTotals totals;
+  try {
+    damage = check_shard_bytes(path, manifest_, entry, see);
+    totals = sums.finish();
+  } catch (const DataError& error) {
+    throw DataError(text("Cannot take the shard '", path.string(), "': ", error.what()));
+  }
   if (!damage.findings.empty()) {
     throw IoError(text("The shard just written reads back damaged: ", damage.findings.front()),
                   "Check the disk.");
   }
-  const PixelTotals totals = sums.finish();
   for (std::size_t c = 0; c < manifest_.pixel_sums.size(); ++c) {
     manifest_.pixel_sums[c] += totals.values.at(c);
     manifest_.pixel_square_sums[c] += totals.squares.at(c);

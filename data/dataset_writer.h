@@ -29,6 +29,7 @@ struct DatasetPlan {
   std::array<std::uint64_t, 3> samples{};  ///< per split
   Packing packing = {};
   std::uint64_t image_bytes = 0;            ///< of a stored image, about; 0: as its pixels
+  std::uint64_t block_rows = 0;             ///< of images; 0: what makes blocks of about 1 MiB
   std::uint64_t shard_bytes = 256U << 20U;  ///< a shard is not made larger than this, if it can
   bool valid_from_train = false;
   std::string source;

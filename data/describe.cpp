@@ -54,7 +54,7 @@ std::string class_line(const Dataset& dataset) {
 std::string storage_words(const Dataset& dataset) {
   const Packing& packing = dataset.manifest().packing;
   if (!packing.varies()) return "";
-  double stored = 0, pixels = 0;
+  double stored = 0, pixels = 1e-9;
   for (const ShardEntry& shard : dataset.manifest().shards) {
     stored += static_cast<double>(shard.image_bytes);
     pixels += static_cast<double>(shard.num_samples * dataset.shape().bytes());

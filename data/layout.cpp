@@ -51,9 +51,13 @@ std::uint64_t Table::row_bytes() const {
   return bytes;
 }
 
-std::uint64_t Table::block_rows() const {
-  const std::uint64_t rows = kMaxBlockBytes / std::max<std::uint64_t>(row_bytes(), 1);
+std::uint64_t rows_within_block(std::uint64_t row_bytes) {
+  const std::uint64_t rows = kMaxBlockBytes / std::max<std::uint64_t>(row_bytes, 1);
   return std::bit_floor(std::max<std::uint64_t>(rows, 1));
+}
+
+std::uint64_t Table::block_rows() const {
+  return fewer_rows > 0 ? fewer_rows : rows_within_block(row_bytes());
 }
 
 std::uint64_t Table::blocks(std::uint64_t rows) const {

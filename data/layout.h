@@ -48,12 +48,17 @@ struct Table {
   std::string name;
   Element element = Element::kU8;
   std::vector<std::uint64_t> row_shape;  ///< kText: {bytes}, UTF-8 padded with zeros
+  /// Rows of a block, where they take more bytes than row_shape says; 0: as it says.
+  std::uint64_t fewer_rows = 0;
   [[nodiscard]] std::uint64_t row_bytes() const;
   /// Rows of one hashed block: the largest power of two that keeps a block within 1 MiB.
   [[nodiscard]] std::uint64_t block_rows() const;
   [[nodiscard]] std::uint64_t blocks(std::uint64_t rows) const;
   bool operator==(const Table&) const = default;
 };
+
+/// What block_rows() is of rows of so many bytes.
+[[nodiscard]] std::uint64_t rows_within_block(std::uint64_t row_bytes);
 
 /// The tables every dataset has, in this order: images, labels (i64), ids (u64).
 [[nodiscard]] std::vector<Table> required_tables(const ImageShape& shape);

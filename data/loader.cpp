@@ -24,8 +24,9 @@
 namespace atelier::data {
 namespace {
 
-// How far ahead of what is planned the system is asked to read, in block mode.
-constexpr std::uint64_t kHintedBytes = 64U << 20U;
+// How far ahead of what is planned the system is asked to read, in block mode: more than the
+// windows that lanes begin together by default.
+constexpr std::uint64_t kHintedBytes = 256U << 20U;
 
 struct RingSlot {
   bool ready = false;  // guarded by the loader's mutex
@@ -35,6 +36,11 @@ struct RingSlot {
   std::span<std::uint8_t> images;  // in it
   std::vector<std::int64_t> labels;
   std::vector<std::uint64_t> ids;
+};
+
+struct Ahead {
+  PlannedBatch plan;
+  std::uint64_t hinted = 0;  // bytes
 };
 
 // In pages as large as the system has them: copies then seldom look up where a page lies.
@@ -161,7 +167,7 @@ struct Loader::Impl {
     RingSlot& slot = slot_of(number);
     slot.step = options.first_step + number;
     look_ahead(number);
-    slot.plan = std::move(ahead.front());
+    slot.plan = std::move(ahead.front().plan);
     ahead.pop_front();
     slot.labels.resize(slot.plan.indices.size());
     slot.ids.resize(slot.plan.indices.size());
@@ -169,29 +175,35 @@ struct Loader::Impl {
     reader.ids(slot.plan.indices, slot.ids);
   }
 
-  // Plans the batch and, in block mode, those behind it that the system shall read meanwhile.
+  // Plans the batch and, in block mode, those behind it that the system shall read meanwhile: so
+  // far that what is asked for and not yet under way is worth kHintedBytes. Lanes begin new windows
+  // together, so that many batches ask for nothing and then one for much.
   void look_ahead(std::uint64_t number) {
-    std::uint64_t until = number + 1;
-    const std::uint64_t local = slots_of(options.batch, options.shard).count;
-    if (order.mode() == OrderMode::kBlock && local > 0) {
-      const std::uint64_t worth = kHintedBytes / (local * reader.shape().bytes());
-      until += 1 + std::min(worth, order.size() / options.batch);
+    const std::uint64_t most = number + 1 + order.size() / options.batch;
+    const auto far_enough = [&] {
+      if (looked_at <= number) return false;
+      return order.mode() != OrderMode::kBlock || hinted_ahead >= kHintedBytes || looked_at >= most;
+    };
+    while (looked_at < plan.batches() && !far_enough()) {
+      Ahead& next = ahead.emplace_back();
+      plan.fill(looked_at++, next.plan);
+      if (order.mode() == OrderMode::kBlock) next.hinted = hint(next.plan);
+      hinted_ahead += next.hinted;
     }
-    for (; looked_at < std::min(plan.batches(), until); ++looked_at) {
-      plan.fill(looked_at, ahead.emplace_back());
-      if (order.mode() == OrderMode::kBlock) hint(ahead.back());
-    }
+    hinted_ahead -= ahead.front().hinted;
   }
 
-  // The samples lie in few blocks, each of which is asked for once.
-  void hint(const PlannedBatch& batch) {
+  // The samples lie in few blocks, each of which is asked for once. Returns their bytes.
+  std::uint64_t hint(const PlannedBatch& batch) {
+    std::uint64_t bytes = 0;
     for (std::size_t i = 0; i < batch.indices.size(); ++i) {
       std::uint32_t& last = hinted[reader.block_of(batch.indices[i])];
       const auto epoch = static_cast<std::uint32_t>(batch.epochs[i] + 1);
       if (last == epoch) continue;
       last = epoch;
-      reader.will_need(batch.indices[i]);
+      bytes += reader.will_need(batch.indices[i]);
     }
+    return bytes;
   }
 
   void read_all(const std::stop_token& stop) {
@@ -205,10 +217,11 @@ struct Loader::Impl {
         number = claimed++;
       }
       RingSlot& slot = slot_of(number);
+      double unpacking = 0;
       const bool worked = works(number, [&] {
         if (options.on_damage != OnDamage::kFail) get_over_damage(slot);
-        reader.read(slot.plan.indices,
-                    slot.images.first(slot.plan.indices.size() * reader.shape().bytes()));
+        unpacking = reader.read(slot.plan.indices, slot.images.first(slot.plan.indices.size() *
+                                                                     reader.shape().bytes()));
       });
       if (!worked) return;
       const double cpu = thread_cpu_seconds();
@@ -219,7 +232,7 @@ struct Loader::Impl {
         counters.bytes_read = reader.bytes_read();
         counters.blocks_verified = reader.blocks_verified();
         counters.reader_cpu_seconds += cpu - cpu_before;
-        counters.unpack_cpu_seconds = reader.unpack_cpu_seconds();
+        counters.unpack_cpu_seconds += unpacking;
       }
       cpu_before = cpu;
       changed.notify_all();
@@ -295,8 +308,9 @@ struct Loader::Impl {
   const Plan plan;
   std::vector<RingSlot> ring;
   std::vector<std::uint32_t> hinted;  // by block: one more than the epoch it was last asked for in
-  std::deque<PlannedBatch> ahead;     // planned, from the next one on
+  std::deque<Ahead> ahead;            // planned, from the next one on
   std::uint64_t looked_at = 0;        // batches
+  std::uint64_t hinted_ahead = 0;     // bytes that they asked for
   mutable std::mutex mutex;
   std::condition_variable_any changed;
   std::uint64_t planned = 0;  // batches; this and all below but the threads guarded by mutex

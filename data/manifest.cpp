@@ -13,9 +13,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::string_view kVersion = "1.0";
-constexpr std::string_view kPackedVersion = "1.1";
-
 Json shape_json(const ImageShape& shape) {
   return {{"height", shape.height}, {"width", shape.width}, {"channels", shape.channels}};
 }
@@ -82,7 +79,8 @@ std::string content_id(const Manifest& manifest) {
   for (const std::string& name : manifest.factor_names) line("factor ", name);
   const std::size_t tables = manifest.tables.size() - (manifest.packing.varies() ? 1 : 0);
   if (manifest.packing.storage == Storage::kEncoded)
-    line("encoded ", fit_name(manifest.packing), " ", filter_name(manifest.packing));
+    line("encoded ", fit_name(manifest.packing), " ", filter_name(manifest.packing), " ",
+         kResizeVersion);
   for (const Split split : kSplits) {
     const SplitEntry& entry = manifest.splits.at(index_of(split));
     line(split_name(split), " ", entry.num_samples);
@@ -94,12 +92,9 @@ std::string content_id(const Manifest& manifest) {
 
 std::string to_json(const Manifest& manifest) {
   const Packing& packing = manifest.packing;
-  Json json = {{"format", kManifestFormat},
-               {"format_version", packing.varies() ? kPackedVersion : kVersion},
-               {"dataset_id", content_id(manifest)},
-               {"image", shape_json(manifest.shape)},
-               {"class_names", manifest.class_names},
-               {"factor_names", manifest.factor_names},
+  Json json = {{"format", kManifestFormat},           {"format_version", format_version(packing)},
+               {"dataset_id", content_id(manifest)},  {"image", shape_json(manifest.shape)},
+               {"class_names", manifest.class_names}, {"factor_names", manifest.factor_names},
                {"tables", tables_json(manifest)}};
   if (packing.varies()) json["storage"] = storage_name(packing.storage);
   if (packing.storage == Storage::kEncoded) {

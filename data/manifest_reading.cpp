@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <set>
 #include <utility>
 
@@ -109,9 +110,9 @@ void check_own_hash(std::string_view content, const Path& file) {
 void check_version(const Fields& fields, const Path& file) {
   if (fields.string("format") != kManifestFormat) fields.fail("format", "is not 'atelier-dataset'");
   const std::string version = fields.string("format_version");
-  if (version.starts_with("1.")) return;
+  if (can_read_format(version)) return;
   throw DataError(text("The dataset '", file.parent_path().string(), "' has format version '",
-                       version, "' and this program reads 1.x."),
+                       version, "' and this program reads ", kReadFormats, "."),
                   "Use a newer program, or make or import the dataset again.");
 }
 
@@ -141,14 +142,20 @@ std::vector<Table> parse_tables(const Fields& fields, const Manifest& manifest) 
     if (table.element == Element::kText && table.row_shape.size() != 1)
       item.fail("row_shape", "of a text is not one number");
     if (table.row_bytes() == 0) item.fail("row_shape", "holds a zero");
-    if (item.number("block_rows", 1, kMaxSamples) != table.block_rows())
+    const std::uint64_t rows = item.number("block_rows", 1, kMaxSamples);
+    const bool may_be_fewer = manifest.packing.varies() && tables.empty();
+    if (may_be_fewer && rows < table.block_rows() && std::has_single_bit(rows)) {
+      table.fewer_rows = rows;
+    } else if (rows != table.block_rows()) {
       item.fail("block_rows", text("is not ", table.block_rows()));
+    }
     if (table.name.empty() || table.name.find_first_of("/.") != std::string::npos ||
         !names.insert(table.name).second)
       item.fail("name", "is empty, holds '/' or '.', or is there twice");
     tables.push_back(std::move(table));
   }
-  const std::vector<Table> required = required_tables(manifest.shape);
+  std::vector<Table> required = required_tables(manifest.shape);
+  if (!tables.empty()) required[kImages].fewer_rows = tables[kImages].fewer_rows;
   if (tables.size() < required.size() ||
       !std::equal(required.begin(), required.end(), tables.begin()))
     fields.fail("tables", "does not begin with images, labels and ids of the image shape");

@@ -39,6 +39,10 @@ struct Packing {
                                                         std::string_view fit,
                                                         std::string_view filter);
 
+/// More of one image or one block is refused as damage or attack. Units: bytes as stored.
+inline constexpr std::uint64_t kMaxStoredImage = std::uint64_t{256} << 20U;
+inline constexpr std::uint64_t kMaxStoredBlock = std::uint64_t{1} << 30U;
+
 /// One stream of RFC 1950.
 [[nodiscard]] std::vector<std::byte> deflated(std::span<const std::byte> pixels);
 

@@ -1,7 +1,7 @@
 #include "data/pixel_sums.h"
 
 #include <algorithm>
-#include <vector>
+#include <utility>
 
 #include "launch/base/clones.h"
 #include "launch/base/error.h"
@@ -54,8 +54,20 @@ PixelTotals totals_of(std::span<const std::uint8_t> pixels, int channels) {
 }
 
 void PixelSums::add(std::span<const std::byte> stored, std::span<const std::uint64_t> ends) {
-  pool_.add([this, bytes = std::vector(stored.begin(), stored.end()),
-             ends = std::vector(ends.begin(), ends.end())] {
+  constexpr std::uint64_t kPiece = std::uint64_t{4} << 20U;
+  if (!packing_.varies()) return add_piece(stored, {});
+  std::uint64_t begin = 0;
+  std::vector<std::uint64_t> piece_ends;
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    piece_ends.push_back(ends[i] - begin);
+    if (piece_ends.back() < kPiece && i + 1 < ends.size()) continue;
+    add_piece(stored.subspan(begin, ends[i] - begin), std::exchange(piece_ends, {}));
+    begin = ends[i];
+  }
+}
+
+void PixelSums::add_piece(std::span<const std::byte> stored, std::vector<std::uint64_t> ends) {
+  pool_.add([this, bytes = std::vector(stored.begin(), stored.end()), ends = std::move(ends)] {
     std::vector<std::uint8_t> unpacked;
     if (packing_.varies()) unpacked = unpack_all(packing_, shape_, bytes, ends);
     const std::span<const std::uint8_t> raw(reinterpret_cast<const std::uint8_t*>(bytes.data()),

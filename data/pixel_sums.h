@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <mutex>
 #include <span>
+#include <vector>
 
 #include "data/packing.h"
 #include "data/work_pool.h"
@@ -33,6 +34,7 @@ class PixelSums {
   [[nodiscard]] PixelTotals finish();
 
  private:
+  void add_piece(std::span<const std::byte> stored, std::vector<std::uint64_t> ends);
   Packing packing_;
   ImageShape shape_;
   std::mutex mutex_;

@@ -122,35 +122,51 @@ std::atomic<Reader::Found>& Reader::found_of(std::size_t shard, std::size_t tabl
 }
 
 Reader::Extent Reader::extent_of(Place place, std::uint64_t rows) {
-  const std::size_t table = ends_table_index();
-  const ShardEntry& entry = files_.entry(place.shard);
-  const std::uint64_t last = place.row + rows - 1;
-  std::array<std::uint64_t, 2> ends{};  // of the row before the first one, of the last one
-  const auto read_end = [&](std::uint64_t row, std::uint64_t& end) {
-    require_good(table, {place.shard, row});
-    files_.read(place.shard, offset_of(table, {place.shard, row}),
-                std::as_writable_bytes(std::span(&end, 1)));
-  };
-  if (place.row > 0) read_end(place.row - 1, ends[0]);
-  read_end(last, ends[1]);
-  if (ends[0] < ends[1] && ends[1] <= entry.image_bytes) return {ends[0], ends[1]};
-  throw DataError(text("Row ", place.row, " of /images in '", files_.path(place.shard).string(),
-                       "' lies from byte ", ends[0], " to ", ends[1], " of ", entry.image_bytes,
-                       ": /ends is damaged."),
-                  kRestore);
+  Extent extent{};
+  if (const auto problem = find_extent(place, rows, extent)) throw DataError(*problem, kRestore);
+  return extent;
 }
 
-BlockPlace Reader::block_place(std::size_t table, Place place) {
+std::optional<std::string> Reader::find_extent(Place place, std::uint64_t rows, Extent& extent) {
+  const std::size_t table = ends_table_index();
   const ShardEntry& entry = files_.entry(place.shard);
-  const BlockPlace block = block_at(tables_[table], entry.places[table], entry.num_samples,
-                                    place.row / tables_[table].block_rows());
-  if (table != kImages || !packing_.varies()) return block;
-  const auto [begin, end] = extent_of({place.shard, block.first_row}, block.rows);
-  return between(block, entry.places[table], begin, end);
+  const auto read_end = [&](std::uint64_t row, std::uint64_t& end) {
+    const Place at{place.shard, row};
+    files_.read(place.shard, offset_of(table, at), std::as_writable_bytes(std::span(&end, 1)));
+    return problem_at(table, at);
+  };
+  extent.begin = 0;
+  if (place.row > 0) {
+    if (auto problem = read_end(place.row - 1, extent.begin)) return problem;
+  }
+  if (auto problem = read_end(place.row + rows - 1, extent.end)) return problem;
+  const std::uint64_t most = rows == 1 ? kMaxStoredImage : kMaxStoredBlock;
+  if (extent.begin < extent.end && extent.end <= entry.image_bytes &&
+      extent.end - extent.begin <= most)
+    return std::nullopt;
+  return text("Row ", place.row, " of /images in '", files_.path(place.shard).string(),
+              "' lies from byte ", extent.begin, " to ", extent.end, " of ", entry.image_bytes,
+              ": /ends is damaged.");
+}
+
+std::optional<std::string> Reader::find_block(std::size_t table, Place place, BlockPlace& block) {
+  const ShardEntry& entry = files_.entry(place.shard);
+  block = block_at(tables_[table], entry.places[table], entry.num_samples,
+                   place.row / tables_[table].block_rows());
+  if (table != kImages || !packing_.varies()) return std::nullopt;
+  Extent extent{};
+  if (auto problem = find_extent({place.shard, block.first_row}, block.rows, extent))
+    return problem;
+  block = between(block, entry.places[table], extent.begin, extent.end);
+  return std::nullopt;
 }
 
 std::optional<std::string> Reader::find_damage(std::size_t table, Place place) {
-  const BlockPlace block = block_place(table, place);
+  BlockPlace block;
+  if (auto problem = find_block(table, place, block)) {  // of /ends, and so of all images
+    found_of(place.shard, table, block.index) = Found::kDamaged;
+    return problem;
+  }
   auto damage = compare(place.shard, table, block, hash_of(place.shard, block.offset, block.bytes));
   std::atomic<Found>& found = found_of(place.shard, table, block.index);
   if (damage) {
@@ -162,11 +178,15 @@ std::optional<std::string> Reader::find_damage(std::size_t table, Place place) {
 }
 
 void Reader::require_good(std::size_t table, Place place) {
-  if (check_ == Check::kOff) return;
+  if (const auto problem = problem_at(table, place)) throw DataError(*problem, kRestore);
+}
+
+std::optional<std::string> Reader::problem_at(std::size_t table, Place place) {
+  if (check_ == Check::kOff) return std::nullopt;
   const std::uint64_t block = place.row / tables_[table].block_rows();
   const Found found = found_of(place.shard, table, block).load(std::memory_order_relaxed);
-  if (found == Found::kGood && check_ == Check::kOnce) return;
-  if (const auto damage = find_damage(table, place)) throw DataError(*damage, kRestore);
+  if (found == Found::kGood && check_ == Check::kOnce) return std::nullopt;
+  return find_damage(table, place);
 }
 
 std::optional<std::string> Reader::damage_of(std::uint64_t index) {
@@ -200,10 +220,12 @@ std::uint64_t Reader::good_from(std::uint64_t index) {
   throw DataError("No image of the split is good.", kRestore);
 }
 
-void Reader::will_need(std::uint64_t index) {
+std::uint64_t Reader::will_need(std::uint64_t index) {
   const Place place = place_of(index);
-  const BlockPlace block = block_place(kImages, place);
+  BlockPlace block;
+  if (find_block(kImages, place, block)) return 0;  // whoever reads it is told
   files_.will_need(place.shard, block.offset, block.bytes);
+  return block.bytes;
 }
 
 void Reader::copy_mapped(std::size_t table, std::span<const std::uint64_t> indices,
@@ -238,19 +260,17 @@ void Reader::copy_rows(std::size_t table, std::span<const std::uint64_t> indices
   bytes_read_ += indices.size() * bytes;
 }
 
-void Reader::read(std::span<const std::uint64_t> indices, std::span<std::uint8_t> out_NHWC) {
+double Reader::read(std::span<const std::uint64_t> indices, std::span<std::uint8_t> out_NHWC) {
   ATELIER_CHECK(out_NHWC.size() == indices.size() * shape_.bytes(),
                 text("room for ", out_NHWC.size(), " bytes, ", indices.size(), " images"));
   if (packing_.varies()) return unpack_rows(indices, out_NHWC);
   copy_rows(kImages, indices, std::as_writable_bytes(out_NHWC).data());
+  return 0;
 }
 
 void Reader::read_stored(Place place, std::vector<std::byte>& out) {
   require_good(kImages, place);
-  const std::uint64_t row_bytes = tables_[kImages].row_bytes();
-  const Extent extent = packing_.varies()
-                            ? extent_of(place, 1)
-                            : Extent{place.row * row_bytes, (place.row + 1) * row_bytes};
+  const Extent extent = extent_of(place, 1);
   const std::uint64_t offset = files_.entry(place.shard).places[kImages].offset + extent.begin;
   const std::uint64_t bytes = extent.end - extent.begin;
   out.resize(out.size() + bytes);
@@ -265,7 +285,8 @@ std::vector<std::byte> Reader::stored(std::uint64_t index) {
 }
 
 // Some are read, then unpacked, so that it can be told what takes the time.
-void Reader::unpack_rows(std::span<const std::uint64_t> indices, std::span<std::uint8_t> out) {
+double Reader::unpack_rows(std::span<const std::uint64_t> indices, std::span<std::uint8_t> out) {
+  double seconds = 0;
   std::vector<std::byte> stored;
   std::vector<std::uint64_t> ends;
   for (std::size_t first = 0; first < indices.size(); first += kTogether) {
@@ -282,8 +303,9 @@ void Reader::unpack_rows(std::span<const std::uint64_t> indices, std::span<std::
       unpack_row(part[i], std::span(stored).subspan(begin, ends[i] - begin),
                  out.subspan((first + i) * shape_.bytes(), shape_.bytes()));
     }
-    unpack_nanoseconds_ += static_cast<std::uint64_t>((thread_cpu_seconds() - start) * 1e9);
+    seconds += thread_cpu_seconds() - start;
   }
+  return seconds;
 }
 
 void Reader::unpack_row(std::uint64_t index, std::span<const std::byte> stored,

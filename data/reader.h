@@ -39,11 +39,11 @@ class Reader {
   /// Lifetime: keeps nothing of `dataset`.
   Reader(const Dataset& dataset, Split split, const ReaderOptions& options = {});
 
-  /// Copies the images at `indices`. Shapes: out [indices.size(), H, W, C]. Throws: DataError
-  /// naming shard, block, bytes and sample ids of a damaged block, or a shard that is not what the
-  /// manifest says; IoError.
-  void read(std::span<const std::uint64_t> indices, std::span<std::uint8_t> out_NHWC);
-  /// An image as it is stored, to be unpacked by packing(). Throws: as read().
+  /// Copies the images at `indices`, unpacked. Shapes: out [indices.size(), H, W, C]. Returns the
+  /// processor time of unpacking. Units: seconds. Throws: DataError naming shard, block, bytes and
+  /// sample ids of a damaged block, or a shard that is not what the manifest says; IoError.
+  double read(std::span<const std::uint64_t> indices, std::span<std::uint8_t> out_NHWC);
+  /// An image as it is stored. Requires: the dataset's packing varies. Throws: as read().
   [[nodiscard]] std::vector<std::byte> stored(std::uint64_t index);
   /// Labels and ids of the samples at `indices`. Shapes: out [indices.size()]. Throws: as read();
   /// DataError for a label that no class has.
@@ -60,12 +60,12 @@ class Reader {
   /// The first sample from `index` on, round the split, whose block is good. Throws: DataError when
   /// there is none; IoError.
   [[nodiscard]] std::uint64_t good_from(std::uint64_t index);
-  /// Asks the system to bring the block of that image into its cache; returns at once.
-  void will_need(std::uint64_t index);
+  /// Asks the system to bring the block of that image into its cache; returns at once, the bytes of
+  /// the block.
+  std::uint64_t will_need(std::uint64_t index);
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
   [[nodiscard]] const ImageShape& shape() const { return shape_; }
-  [[nodiscard]] const Packing& packing() const { return packing_; }
   /// Blocks of images of all shards, and the one that the image at `index` lies in.
   [[nodiscard]] std::uint64_t blocks() const { return blocks_; }
   [[nodiscard]] std::uint64_t block_of(std::uint64_t index) const;
@@ -73,10 +73,6 @@ class Reader {
   [[nodiscard]] bool maps() const { return files_.maps(); }
 
   [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_.load(); }
-  /// CPU time that unpacking took, in all threads.
-  [[nodiscard]] double unpack_cpu_seconds() const {
-    return static_cast<double>(unpack_nanoseconds_.load()) * 1e-9;
-  }
   /// Of images.
   [[nodiscard]] std::uint64_t blocks_verified() const { return blocks_verified_.load(); }
 
@@ -105,14 +101,21 @@ class Reader {
                                              std::uint64_t block);
   /// Where `rows` images from `place` on lie. Requires: their bytes vary. Throws: DataError.
   [[nodiscard]] Extent extent_of(Place place, std::uint64_t rows);
-  [[nodiscard]] BlockPlace block_place(std::size_t table, Place place);
+  /// The same; returns what is wrong with /ends there.
+  [[nodiscard]] std::optional<std::string> find_extent(Place place, std::uint64_t rows,
+                                                       Extent& extent);
+  /// Likewise the block of `place`.
+  [[nodiscard]] std::optional<std::string> find_block(std::size_t table, Place place,
+                                                      BlockPlace& block);
   /// Adds them behind `out`.
   void read_stored(Place place, std::vector<std::byte>& out);
-  void unpack_rows(std::span<const std::uint64_t> indices, std::span<std::uint8_t> out);
+  double unpack_rows(std::span<const std::uint64_t> indices, std::span<std::uint8_t> out);
   void unpack_row(std::uint64_t index, std::span<const std::byte> stored,
                   std::span<std::uint8_t> out);
   /// Throws: DataError when the block of `place` is damaged.
   void require_good(std::size_t table, Place place);
+  /// What is wrong with that block, if anybody checks and it is not known to be good.
+  [[nodiscard]] std::optional<std::string> problem_at(std::size_t table, Place place);
   [[nodiscard]] std::optional<std::string> find_damage(std::size_t table, Place place);
   /// What to say of a block whose hash is not the one that is written; empty where it is.
   [[nodiscard]] std::optional<std::string> compare(std::size_t shard, std::size_t table,
@@ -136,7 +139,6 @@ class Reader {
   std::map<std::uint64_t, std::string> damage_;  ///< by block of images; guarded by it
   std::atomic<std::uint64_t> bytes_read_{0};
   std::atomic<std::uint64_t> blocks_verified_{0};
-  std::atomic<std::uint64_t> unpack_nanoseconds_{0};
 };
 
 }  // namespace atelier::data

@@ -25,6 +25,10 @@ enum class Filter : std::uint8_t {
 inline constexpr std::array<const char*, 3> kFitNames{"crop", "pad", "stretch"};
 inline constexpr std::array<const char*, 3> kFilterNames{"lanczos", "box", "bilinear"};
 
+/// Goes up when resized() gives other pixels: images that are stored as files are resized anew
+/// whenever they are read.
+inline constexpr int kResizeVersion = 1;
+
 struct Geometry {
   int height = 0;
   int width = 0;

@@ -45,12 +45,15 @@ class ShardCheck {
   void ends() {
     const std::size_t last = manifest_.tables.size() - 1;
     table(last);
-    if (skips_images_ = !damage_.findings.empty(); skips_images_) return;
+    if (skips_images_ = !damage_.findings.empty(); skips_images_) {
+      damage_.findings.back() += " Its images could not be looked at.";
+      return;
+    }
     ends_ = read_numbers(file_, entry_.places.at(last).offset, entry_.num_samples);
-    if (std::is_sorted(ends_.begin(), ends_.end()) && ends_.back() == entry_.image_bytes) return;
+    if (is_possible(ends_)) return;
     damage_.findings.push_back(text("The images in '", path_.string(),
                                     "' do not follow one another up to byte ", entry_.image_bytes,
-                                    " of /images: /ends is damaged."));
+                                    " of /images: /ends is damaged. They could not be looked at."));
     skips_images_ = true;
   }
 
@@ -76,6 +79,15 @@ class ShardCheck {
   }
 
  private:
+  [[nodiscard]] bool is_possible(const std::vector<std::uint64_t>& ends) const {
+    std::uint64_t begin = 0;
+    for (const std::uint64_t end : ends) {
+      if (end <= begin || end - begin > kMaxStoredImage) return false;
+      begin = end;
+    }
+    return begin == entry_.image_bytes;
+  }
+
   void block(std::size_t index, std::uint64_t number, std::uint64_t expected) {
     const Table& table = manifest_.tables[index];
     const TablePlace& place = entry_.places.at(index);
@@ -85,6 +97,11 @@ class ShardCheck {
       const std::uint64_t begin = block.first_row == 0 ? 0 : ends_[block.first_row - 1];
       ends = relative(std::span(ends_).subspan(block.first_row, block.rows), begin);
       block = between(block, place, begin, begin + ends.back());
+      if (block.bytes > kMaxStoredBlock) {
+        damage_.findings.push_back(text("Block ", number, " of /images in '", path_.string(),
+                                        "' has ", block.bytes, " bytes, which is too large."));
+        return;
+      }
     }
     buffer_.resize(block.bytes);
     file_.read_at(block.offset, buffer_);

@@ -1,6 +1,7 @@
 #include "data/shard_layout.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "data/hdf5_api.h"
@@ -11,8 +12,6 @@ namespace atelier::data {
 namespace {
 
 constexpr std::string_view kFormat = "atelier-shard";
-constexpr std::string_view kVersion = "1.0";
-constexpr std::string_view kPackedVersion = "1.1";
 
 using WriteCheck = Hdf5Check<IoError>;
 using ReadCheck = Hdf5Check<DataError>;
@@ -156,7 +155,7 @@ class ShardCreator {
 
   void write_attributes() const {
     write_text("format", kFormat);
-    write_text("format_version", layout_.packing.varies() ? kPackedVersion : kVersion);
+    write_text("format_version", format_version(layout_.packing));
     write_text("layout", "NHWC");
     write_text("storage", storage_name(layout_.packing.storage));
     if (layout_.packing.storage == Storage::kEncoded) {
@@ -189,9 +188,10 @@ class OpenedShard {
   void require_readable() const {
     expect("attribute 'format'", read_text("format"), std::string(kFormat));
     const std::string version = read_text("format_version");
-    if (!version.starts_with("1.")) {
-      check_.fail("read the shard", text("its format version is '", version,
-                                         "' and this program reads 1.x; use a newer program"));
+    if (!can_read_format(version)) {
+      check_.fail("read the shard",
+                  text("its format version is '", version, "' and this program reads ",
+                       kReadFormats, "; use a newer program"));
     }
   }
 
@@ -266,6 +266,8 @@ class ShardInspector : private OpenedShard {
     expect("attribute 'num_shards'", read_number("num_shards"), expected_.num_shards);
     if (read_packing() != expected_.packing)
       check_.fail("accept the attribute 'storage'", "it is not the manifest's");
+    expect("attribute 'block_size'", read_number("block_size"),
+           expected_.tables.at(kImages).block_rows());
     std::vector<TablePlace> places;
     for (std::size_t i = 0; i < expected_.tables.size(); ++i) {
       const Table& table = expected_.tables[i];
@@ -322,6 +324,7 @@ class LayoutReader : private OpenedShard {
     layout.factor_names = read_texts("factor_names");
     layout.tables = required_tables(layout.shape);
     layout.packing = read_packing();
+    if (layout.packing.varies()) layout.tables[kImages].fewer_rows = fewer_rows(layout.tables);
     for (const std::string& name : extra_names(layout.tables)) layout.tables.push_back(table(name));
     if (layout.packing.varies()) {
       layout.tables.push_back(ends_table());
@@ -336,6 +339,15 @@ class LayoutReader : private OpenedShard {
     if (side < 1 || side > static_cast<std::uint64_t>(kMaxImageSide))
       check_.fail(text("accept the attribute '", name, "'"), text("found ", side));
     return static_cast<int>(side);
+  }
+
+  // 0: as many as the pixels let a block have.
+  std::uint64_t fewer_rows(const std::vector<Table>& tables) const {
+    const std::uint64_t rows = read_number("block_size");
+    const std::uint64_t most = tables[kImages].block_rows();
+    if (rows > most || !std::has_single_bit(rows))
+      check_.fail("accept the attribute 'block_size'", text("found ", rows));
+    return rows == most ? 0 : rows;
   }
 
   std::uint64_t image_bytes() const {
@@ -411,6 +423,12 @@ class LayoutReader : private OpenedShard {
 };
 
 }  // namespace
+
+std::string_view format_version(const Packing& packing) { return packing.varies() ? "2.0" : "1.0"; }
+
+bool can_read_format(std::string_view version) {
+  return version.starts_with("1.") || version.starts_with("2.");
+}
 
 std::vector<TablePlace> create_shard(const Path& file, const ShardLayout& layout) {
   const Hdf5Session session;

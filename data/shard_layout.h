@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/layout.h"
@@ -15,6 +16,11 @@
 namespace atelier::data {
 
 inline constexpr std::uint64_t kAlignment = 4096;
+
+/// Of shard and manifest: datasets of raw images can be read by programs that know no others.
+[[nodiscard]] std::string_view format_version(const Packing& packing);  ///< "1.0" or "2.0"
+[[nodiscard]] bool can_read_format(std::string_view version);
+inline constexpr std::string_view kReadFormats = "1.x and 2.x";
 
 /// What a shard says about itself (HDF5 attributes and dataset shapes).
 struct ShardLayout {

@@ -58,6 +58,10 @@ class PackedImages {
   }
 
   void add(std::span<const std::byte> image) {
+    if (image.size() > kMaxStoredImage || block_.size() + image.size() > kMaxStoredBlock) {
+      throw DataError(text("Cannot store an image of ", human_bytes(image.size()), " as its file."),
+                      "Import it with --storage raw.");
+    }
     block_.insert(block_.end(), image.begin(), image.end());
     ends_.push_back(bytes_ + block_.size());
   }

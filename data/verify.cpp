@@ -70,9 +70,14 @@ class Verification {
   void add(std::string finding) { report_.findings.push_back(std::move(finding)); }
 
   void check_bytes(const Path& file, const ShardEntry& entry) {
-    const ShardDamage damage = check_shard_bytes(
-        file, manifest_, entry,
-        [&](const WholeBlock& block) { content_.at(index_of(entry.split)).add(block); });
+    const ShardDamage damage =
+        check_shard_bytes(file, manifest_, entry, [&](const WholeBlock& block) {
+          try {
+            content_.at(index_of(entry.split)).add(block);
+          } catch (const DataError& error) {  // it was written so
+            add(text("Images of '", file.string(), "' cannot be unpacked: ", error.what()));
+          }
+        });
     report_.blocks += damage.blocks;
     report_.bytes += damage.bytes;
     report_.findings.insert(report_.findings.end(), damage.findings.begin(), damage.findings.end());

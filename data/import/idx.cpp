@@ -31,9 +31,7 @@ std::vector<std::uint64_t> read_header(ByteStream& stream) {
 
 // NIST's images were turned when EMNIST was made (Cohen et al. 2017); its files are named like
 // "emnist-letters-train-images-idx3-ubyte".
-bool is_emnist(const std::string& name) {
-  return lower(name.substr(name.find_last_of('/') + 1)).starts_with("emnist");
-}
+bool is_emnist(const std::string& name) { return lower(name).find("emnist") != std::string::npos; }
 
 class IdxFiles final : public ArrayFile {
  public:

@@ -149,8 +149,7 @@ class Import {
         decode(together_.all([&] { return encode(decode_share(scratch, kept)); }));
     judge(problems);
     together_.all([&] {
-      scratch.open_all(kept + static_cast<std::size_t>(crew_.world()), listing_.items.size(),
-                       false);
+      scratch.open_all(kept + static_cast<std::size_t>(crew_.world()), listing_.items.size(), kept);
       return "";
     });
     write(folder, scratch);
@@ -202,7 +201,7 @@ class Import {
 
   // What a killed import has left is not done again.
   Problems decode_share(Scratch& scratch, std::size_t kept_files) {
-    scratch.open_all(kept_files, listing_.items.size(), true);
+    scratch.open_all(kept_files, listing_.items.size(), kept_files);
     std::vector<bool> mine(wanted_.size());
     const auto world = static_cast<std::size_t>(crew_.world());
     std::size_t turn = 0;

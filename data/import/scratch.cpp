@@ -88,10 +88,10 @@ void Scratch::flush() {
   lines_.clear();
 }
 
-void Scratch::open_all(std::size_t end, std::uint64_t images, bool check) {
+void Scratch::open_all(std::size_t end, std::uint64_t images, std::size_t checked) {
   places_.assign(images, {});
   readable_.clear();
-  for (std::size_t number = 0; number < end; ++number) open(number, check);
+  for (std::size_t number = 0; number < end; ++number) open(number, number < checked);
 }
 
 void Scratch::open(std::size_t number, bool check) {

@@ -34,9 +34,9 @@ class Scratch {
   void flush();
 
   /// Opens the files of numbers below `end`, for ids below `images`; of several copies of an
-  /// image the one in the file of the highest number counts. `check` looks at every byte. Throws:
-  /// IoError.
-  void open_all(std::size_t end, std::uint64_t images, bool check);
+  /// image the one in the file of the highest number counts. Of files below `checked`, which
+  /// others left, every byte is looked at. Throws: IoError.
+  void open_all(std::size_t end, std::uint64_t images, std::size_t checked);
   /// Channels of the image's file; 0: nothing of it is here. Requires: open_all().
   [[nodiscard]] int channels(std::uint64_t id) const { return places_.at(id).channels; }
   [[nodiscard]] std::uint64_t bytes(std::uint64_t id) const { return places_.at(id).bytes; }

@@ -86,6 +86,7 @@ Manifest repair(FileSystem& files, const Clock& clock, const Path& folder) {
   plan.class_names = first.class_names;
   plan.factor_names = first.factor_names;
   plan.packing = first.packing;
+  plan.block_rows = first.tables[kImages].fewer_rows;
   plan.extra_tables.assign(first.tables.begin() + kIds + 1,
                            first.tables.end() - (first.packing.varies() ? 1 : 0));
   plan.creator = "atelier data repair";

@@ -64,7 +64,7 @@ std::uint64_t mean_image_bytes(const Manifest& manifest) {
     bytes += shard.image_bytes;
     count += shard.num_samples;
   }
-  return manifest.packing.varies() ? bytes / count + 1 : 0;
+  return manifest.packing.varies() ? bytes / std::max<std::uint64_t>(1, count) + 1 : 0;
 }
 
 }  // namespace
@@ -94,7 +94,9 @@ Manifest reshard(FileSystem& files, const Clock& clock, const Dataset& dataset, 
   Manifest made = write_dataset(files, clock, staging, plan, [&](const RowBlock& block) {
     rows.at(index_of(block.split))->fill(block);
   });
-  ATELIER_CHECK(content_id(made) == dataset.id() || packing.storage != old.packing.storage,
+  const bool unpacks_files =
+      old.packing.storage == Storage::kEncoded && packing.storage != Storage::kEncoded;
+  ATELIER_CHECK(unpacks_files || content_id(made) == dataset.id(),
                 "a dataset in other shards has the same id");
   staging.publish();
   return made;

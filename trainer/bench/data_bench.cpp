@@ -1,7 +1,9 @@
 #include "trainer/bench/data_bench.h"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -87,8 +89,11 @@ class Passes {
         steps_(std::max<std::int64_t>(
             1, static_cast<std::int64_t>(dataset.size(kSplit)) / options.batch)) {}
 
+  // What a loader reads ahead belongs to the pass that it follows: the next one finds it ready.
   void run(data::Loader& loader) const {
     for (std::int64_t step = 0; step < steps_; ++step) static_cast<void>(loader.next());
+    for (data::LoaderStats now = loader.stats(); now.ready < now.capacity; now = loader.stats())
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
   }
   [[nodiscard]] double images() const { return static_cast<double>(steps_ * options_.batch); }
 
@@ -138,6 +143,12 @@ Json told(const Quantiles& ratio, double factor) {
           {"ninetieth", factor * ratio.ninetieth}};
 }
 
+std::string ratio_key(const std::string& reference) {
+  std::string key = "ratio_to_" + reference;
+  std::replace(key.begin(), key.end(), ' ', '_');
+  return key;
+}
+
 std::string in_words(const Json& ratio) {
   return text(fixed(ratio.at("median").get<double>(), 2), " (",
               fixed(ratio.at("tenth").get<double>(), 2), " to ",
@@ -157,8 +168,7 @@ std::string data_bench(const DataBenchOptions& options, FileSystem& files) {
       options.cold ? passes.cold(*reference, stats) : passes.warm(*reference, stats);
   const auto images = static_cast<double>(dataset.size(kSplit));
   const double batches = static_cast<double>(stats.batches) * static_cast<double>(options.batch);
-  std::string key = "ratio_to_" + reference->name();
-  std::replace(key.begin(), key.end(), ' ', '_');
+  const std::string key = ratio_key(reference->name());
   Json result{{"bench", "data"},
               {"dataset", options.dataset.string()},
               {"image", dataset.shape().name()},
@@ -183,8 +193,7 @@ std::string data_bench_text(const std::string& json) {
   const Json result = Json::parse(json);
   const auto number = [&](const char* key) { return result.at(key).get<double>(); };
   const auto reference = result.at("reference").get<std::string>();
-  std::string key = "ratio_to_" + reference;
-  std::replace(key.begin(), key.end(), ' ', '_');
+  const std::string key = ratio_key(reference);
   std::string out =
       text(human_count(result.at("images").get<std::int64_t>()), " images of ",
            result.at("image").get<std::string>(), " (", result.at("storage").get<std::string>(),

@@ -12,7 +12,7 @@ namespace atelier::bench {
 
 struct DataBenchOptions {
   Path dataset;
-  std::int64_t threads = 1;  ///< that read, and that the reference has
+  std::int64_t threads = 1;  ///< that read, and that the reference has, but for cold files: one
   std::int64_t batch = 256;
   std::int64_t rounds = 7;
   data::OrderMode order = data::OrderMode::kFull;

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <system_error>
 #include <thread>
@@ -81,10 +82,11 @@ class UnpackingAlone final : public DataReference {
       images_.push_back(reader.stored(i));
       bytes_ += images_.back().size();
     }
+    run(1);  // tells of images of another kind here, not in a thread
   }
   [[nodiscard]] std::string name() const override { return "unpacking alone"; }
   [[nodiscard]] std::size_t bytes() const override { return bytes_; }
-  void run(std::size_t threads) override {
+  void run(std::size_t threads) final {
     in_parts(images_.size(), threads, [&](std::size_t begin, std::size_t end) {
       if (packing_.storage == data::Storage::kEncoded) return decode(begin, end);
       std::vector<std::uint8_t> pixels(shape_.bytes());
@@ -108,7 +110,7 @@ class UnpackingAlone final : public DataReference {
 class DirectFile {
  public:
   explicit DirectFile(const Path& path)
-      : fd_(::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC)) {
+      : path_(path), fd_(::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC)) {
     if (fd_ >= 0) return;
     throw RefusedError(text("Cannot read '", path.string(),
                             "' past the page cache: ", std::generic_category().message(errno), "."),
@@ -117,14 +119,17 @@ class DirectFile {
   ~DirectFile() { ::close(fd_); }
   DirectFile(const DirectFile&) = delete;
   DirectFile& operator=(const DirectFile&) = delete;
-  /// Bytes that came; 0: the end.
+  [[nodiscard]] std::size_t size() const { return std::filesystem::file_size(path_); }
+  /// Bytes that came.
   std::size_t read(void* out, std::size_t bytes, std::size_t offset) const {
     const ssize_t came = ::pread(fd_, out, bytes, static_cast<off_t>(offset));
-    if (came < 0) throw IoError("Cannot read a shard past the page cache.");
-    return static_cast<std::size_t>(came);
+    if (came > 0) return static_cast<std::size_t>(came);
+    throw IoError(text("Cannot read '", path_.string(), "' past the page cache: ",
+                       std::generic_category().message(came < 0 ? errno : EIO), "."));
   }
 
  private:
+  Path path_;
   int fd_;
 };
 
@@ -148,11 +153,8 @@ class DirectReads final : public DataReference {
   void run(std::size_t /*threads*/) override {
     for (const Path& path : paths_) {
       const DirectFile file(path);
-      for (std::size_t at = 0;;) {
-        const std::size_t came = file.read(buffer_.get(), kAtOnce, at);
-        if (came == 0) break;
-        at += came;
-      }
+      const std::size_t size = file.size();
+      for (std::size_t at = 0; at < size;) at += file.read(buffer_.get(), kAtOnce, at);
     }
   }
 
@@ -199,9 +201,11 @@ void drop_from_cache(const data::Dataset& dataset, data::Split split) {
     ::fdatasync(file.handle());
     ::posix_fadvise(file.handle(), 0, 0, POSIX_FADV_DONTNEED);
     if (const double left = cached_share(file); left > kMostLeft) {
-      throw RefusedError(text("The system keeps ", fixed(100 * left, 0), " % of '", path.string(),
-                              "' in its cache."),
-                         "Somebody else uses it, or its file system is memory.");
+      throw RefusedError(
+          text("The system keeps ", fixed(100 * left, 0), " % of '", path.string(),
+               "' in its cache."),
+          "Somebody else uses it, it is not yours to write (then nobody can tell), or its "
+          "file system is memory.");
     }
   }
 }

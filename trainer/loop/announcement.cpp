@@ -1,16 +1,23 @@
 #include "trainer/loop/announcement.h"
 
+#include <algorithm>
+
 #include <sched.h>
+#include <unistd.h>
 
 #include "launch/base/text.h"
 
 namespace atelier::loop {
 namespace {
 
-int usable_cores() {
+// Ranks that are bound to nothing share all cores. 0: nobody knows.
+int usable_cores(const comm::Comm& comm) {
   cpu_set_t mask;
   CPU_ZERO(&mask);
-  return sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : 1;
+  if (sched_getaffinity(0, sizeof mask, &mask) != 0) return 0;
+  const auto online = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  const int ranks = (comm.world() + comm.hosts() - 1) / comm.hosts();
+  return std::min(CPU_COUNT(&mask), std::max(1, online / ranks));
 }
 
 std::string counted(int number, const char* what) {
@@ -26,12 +33,13 @@ std::string sums_line(const comm::Comm& comm, const comm::SelfTest& test) {
               counted(comm.hosts(), "host"), ").");
 }
 
-RankThreads threads_of(const RunConfig& config, const data::Dataset& dataset, int streams) {
+RankThreads threads_of(const RunConfig& config, const data::Dataset& dataset, int streams,
+                       const comm::Comm& comm) {
   const auto readers = static_cast<int>(config.loading.readers) * streams;
   return {.compute = static_cast<int>(config.train.threads),
           .loading = readers + streams,
           .unpacking = dataset.manifest().packing.varies() ? readers : 0,
-          .cores = usable_cores()};
+          .cores = usable_cores(comm)};
 }
 
 std::string training_line(engine::Engine& engine, const std::string& family,
@@ -45,17 +53,19 @@ std::string training_line(engine::Engine& engine, const std::string& family,
               human_count(static_cast<std::int64_t>(dataset.size(data::Split::kTrain))),
               " images of ", dataset.shape().name(), ", ", counted(world, "rank"), " x ",
               counted(threads.compute, "thread"), " (and ", threads.loading, " that load) on ",
-              counted(threads.cores, "core"), world == 1 ? "" : " each", ", ",
-              engine::name_of(engine.precision()));
+              threads.cores == 0 ? "any cores" : counted(threads.cores, "core"),
+              world == 1 ? "" : " each", ", ", engine::name_of(engine.precision()));
 }
 
 std::string crowding(const RankThreads& threads) {
-  if (threads.unpacking == 0 || threads.compute + threads.unpacking <= threads.cores) return "";
+  if (threads.unpacking == 0 || threads.cores == 0 ||
+      threads.compute + threads.unpacking <= threads.cores)
+    return "";
   return text("A rank computes with ", counted(threads.compute, "thread"),
               " and unpacks images with ", threads.unpacking, ", but it may use ",
               counted(threads.cores, "core"),
-              ": they take turns. Give it more cores (mpirun --map-by slot:PE=N, or --bind-to "
-              "none), lower data.readers, or store the images raw.");
+              ": they take turns. Start fewer ranks on a host, bind each to more cores (mpirun "
+              "--map-by slot:PE=N), lower data.readers, or store the images raw.");
 }
 
 }  // namespace atelier::loop

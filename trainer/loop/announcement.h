@@ -19,10 +19,10 @@ struct RankThreads {
   int compute = 1;
   int loading = 0;    ///< planners and readers of all image streams
   int unpacking = 0;  ///< readers, where images are not stored raw: they compute too
-  int cores = 1;      ///< that the rank may use
+  int cores = 1;      ///< that the rank has, others' share left out; 0: unknown
 };
 [[nodiscard]] RankThreads threads_of(const RunConfig& config, const data::Dataset& dataset,
-                                     int streams);
+                                     int streams, const comm::Comm& comm);
 
 /// "Training gan (G 1.2 million parameters, …) on 20,000 images of 32x32x3, 2 ranks x 1 thread (and
 /// 4 that load) on 1 core each, fp32".

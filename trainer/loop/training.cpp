@@ -330,7 +330,7 @@ void Training::announce() {
   const comm::SelfTest test = comm::self_test(with_.comm);
   if (with_.comm.rank() != 0) return;
   if (with_.comm.world() > 1) with_.log.info(sums_line(with_.comm, test));
-  const RankThreads threads = threads_of(config_, dataset_, image_streams(*objective_));
+  const RankThreads threads = threads_of(config_, dataset_, image_streams(*objective_), with_.comm);
   with_.log.info(text(training_line(*engine_, std::string(objective_->family()), dataset_,
                                     with_.comm.world(), threads),
                       ", into '", paths_.folder.string(), "'."));

@@ -99,8 +99,8 @@ TEST_F(DatasetTest, any_changed_byte_of_the_manifest_is_found) {
 
 TEST_F(DatasetTest, refuses_a_newer_format_and_reads_a_newer_minor) {
   make();
-  EXPECT_THAT(error_with([](auto& json) { json["format_version"] = "2.0"; }),
-              HasSubstr("format version '2.0' and this program reads 1.x"));
+  EXPECT_THAT(error_with([](auto& json) { json["format_version"] = "3.0"; }),
+              HasSubstr("format version '3.0' and this program reads 1.x and 2.x"));
   EXPECT_EQ(error_with([](auto& json) { json["format_version"] = "1.7"; }), "no DataError");
 }
 
@@ -199,7 +199,7 @@ std::vector<Flip> flips(std::uint64_t begin, std::uint64_t bytes, std::uint64_t 
 class StoredDatasetTest : public DatasetTest, public testing::WithParamInterface<Storage> {};
 INSTANTIATE_TEST_SUITE_P(Storages, StoredDatasetTest,
                          testing::Values(Storage::kRaw, Storage::kDeflate, Storage::kEncoded),
-                         [](const auto& info) { return std::string(storage_name(info.param)); });
+                         [](const auto& one) { return std::string(storage_name(one.param)); });
 
 TEST_P(StoredDatasetTest, verify_names_a_flip_of_any_byte_of_a_shard) {
   make({.samples = {300, 0, 0}, .storage = GetParam()});
@@ -304,12 +304,40 @@ TEST_F(DatasetTest, ends_that_cannot_be_are_refused_though_their_hashes_are_righ
   std::memcpy(numbers(shard.places.back().hash_offset), &hash, sizeof(hash));
   write_file(file, bytes);
 
-  Reader reader(Dataset::open(files_, set()), Split::kTrain, {.check = Check::kOff});
   std::vector<std::uint8_t> image(8 * 8 * 3);
-  EXPECT_THROW(reader.read(std::array<std::uint64_t, 1>{7}, image), DataError);
-  EXPECT_THROW(reader.read(std::array<std::uint64_t, 1>{8}, image), DataError);
-  reader.read(std::array<std::uint64_t, 1>{9}, image);
-  EXPECT_FALSE(verify(files_, set()).ok());
+  Reader unchecked(Dataset::open(files_, set()), Split::kTrain, {.check = Check::kOff});
+  EXPECT_THROW(unchecked.read(std::array<std::uint64_t, 1>{7}, image), DataError);
+  EXPECT_THROW(unchecked.read(std::array<std::uint64_t, 1>{8}, image), DataError);
+  unchecked.read(std::array<std::uint64_t, 1>{9}, image);
+  EXPECT_THAT(verify(files_, set()).findings.front(), HasSubstr("do not follow one another"));
+}
+
+TEST_F(DatasetTest, blocks_of_large_files_have_fewer_rows) {
+  make({.shape = {8, 8, 3}, .samples = {40, 0, 0}, .storage = Storage::kEncoded});
+  EXPECT_EQ(Dataset::open(files_, set()).manifest().tables[kImages].block_rows(), 4096U);
+  StagingFolder staging(files_, temporary_.path() / "large");
+  DatasetPlan plan;
+  plan.shape = {8, 8, 3};
+  plan.class_names = {"a"};
+  plan.samples = {40, 0, 0};
+  plan.packing.storage = Storage::kEncoded;
+  plan.image_bytes = 300000;  // as if the files were photographs
+  const std::string png = encode_png(plan.shape, std::vector<std::uint8_t>(8 * 8 * 3, 9));
+  write_dataset(files_, SystemClock(), staging, plan, [&](const RowBlock& block) {
+    EXPECT_LE(block.count, 2U);
+    for (std::uint64_t i = 0; i < block.count; ++i) {
+      const auto bytes = std::as_bytes(std::span(png));
+      block.files[i].assign(bytes.begin(), bytes.end());
+      const std::uint64_t id = block.first + i;
+      std::memset(&block.tables[kLabels][i * 8], 0, 8);
+      std::memcpy(&block.tables[kIds][i * 8], &id, 8);
+    }
+  });
+  staging.publish();
+  const Dataset large = Dataset::open(files_, temporary_.path() / "large");
+  EXPECT_EQ(large.manifest().tables[kImages].block_rows(), 2U);
+  EXPECT_EQ(Reader(large, Split::kTrain).blocks(), 20U);
+  EXPECT_TRUE(verify(files_, temporary_.path() / "large").ok());
 }
 
 TEST_F(DatasetTest, verify_lists_all_damage) {

@@ -50,8 +50,8 @@ class LoaderMemoryTest : public testing::TestWithParam<Access> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Ways, LoaderMemoryTest, testing::Values(Access::kMap, Access::kRead),
-                         [](const auto& info) {
-                           return std::string(info.param == Access::kMap ? "mapped" : "read");
+                         [](const auto& one) {
+                           return std::string(one.param == Access::kMap ? "mapped" : "read");
                          });
 
 TEST_P(LoaderMemoryTest, does_not_grow_with_epochs_nor_with_hundreds_of_files) {
@@ -65,7 +65,9 @@ TEST_P(LoaderMemoryTest, does_not_grow_with_epochs_nor_with_hundreds_of_files) {
   const std::int64_t before = own_kilobytes();
   pass(loader, dataset, 60);
   EXPECT_LE(open_files(), files_before + ShardFiles::kMostOpen + 8);
-  if (!kSanitized) EXPECT_LT(own_kilobytes(), before + 1024);
+  if (!kSanitized) {
+    EXPECT_LT(own_kilobytes(), before + 1024);
+  }
 }
 
 TEST_P(LoaderMemoryTest, does_not_grow_with_the_number_of_samples) {
@@ -79,7 +81,9 @@ TEST_P(LoaderMemoryTest, does_not_grow_with_the_number_of_samples) {
   };
   const std::int64_t small = held("small", 640);
   const std::int64_t large = held("large", 32000);
-  if (!kSanitized) EXPECT_LT(large, small + 1024);
+  if (!kSanitized) {
+    EXPECT_LT(large, small + 1024);
+  }
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "data/loader.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <memory>
 #include <set>
@@ -296,6 +297,29 @@ TEST_F(LoaderTest, samples_of_a_damaged_block_are_skipped_or_substituted_when_to
   EXPECT_EQ(std::set(substituted.ids.begin(), substituted.ids.end()).size(), 200U - 64);
   EXPECT_EQ(substituted.stats.substituted, 64U);
   EXPECT_EQ(substituted.ids, epoch_over_damage(dataset, OnDamage::kSubstitute).ids);
+}
+
+TEST_F(LoaderTest, damage_of_where_images_end_is_got_over_when_told_so) {
+  const Dataset dataset =
+      make_small(files_, folder_ / "set",
+                 {.samples = {200, 0, 0}, .shard_bytes = 20000, .storage = Storage::kDeflate});
+  const ShardEntry& shard = dataset.manifest().shards.at(1);
+  flip_byte(folder_ / "set" / shard.file, shard.places.back().offset);
+  for (const OrderMode order : {OrderMode::kFull, OrderMode::kBlock}) {
+    for (const OnDamage on_damage : {OnDamage::kSkip, OnDamage::kSubstitute}) {
+      std::atomic<int> told = 0;
+      LoaderOptions options{.batch = 20, .epochs = 1, .order = order, .on_damage = on_damage};
+      options.tell = [&](const std::string& what) {
+        told += what.find("/ends") != std::string::npos ? 1 : 0;
+      };
+      Loader loader(dataset, Split::kTrain, options);
+      std::uint64_t samples = 0;
+      for (std::uint64_t step = 0; step < loader.steps(); ++step)
+        samples += loader.next().ids.size();
+      EXPECT_EQ(samples, on_damage == OnDamage::kSkip ? 200 - shard.num_samples : 200);
+      EXPECT_GE(told, 1);
+    }
+  }
 }
 
 TEST_F(LoaderTest, a_shard_truncated_while_it_is_read_is_an_error_not_a_crash) {

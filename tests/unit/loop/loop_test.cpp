@@ -13,6 +13,7 @@
 #include "launch/comm/together.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/temporary_folder.h"
+#include "trainer/loop/announcement.h"
 #include "trainer/loop/checks.h"
 #include "trainer/loop/data_watch.h"
 #include "trainer/loop/outcome.h"
@@ -386,6 +387,15 @@ std::string said_after(int steps, double waiting, double planning, double readin
                 .value_or("");
   }
   return said;
+}
+
+TEST(Announcement, warns_where_unpacking_has_no_core_of_its_own) {
+  EXPECT_EQ(crowding({.compute = 1, .loading = 2, .unpacking = 0, .cores = 1}), "");
+  EXPECT_EQ(crowding({.compute = 2, .loading = 3, .unpacking = 2, .cores = 4}), "");
+  EXPECT_EQ(crowding({.compute = 2, .loading = 3, .unpacking = 2, .cores = 0}), "");
+  EXPECT_THAT(
+      crowding({.compute = 2, .loading = 3, .unpacking = 2, .cores = 3}),
+      HasSubstr("computes with 2 threads and unpacks images with 2, but it may use 3 cores"));
 }
 
 TEST(DataWatch, names_the_stage_that_training_waits_for) {
