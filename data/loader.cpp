@@ -24,8 +24,7 @@
 namespace atelier::data {
 namespace {
 
-// How far ahead of what is planned the system is asked to read, in block mode: more than the
-// windows that lanes begin together by default.
+// How far ahead of what is planned the system is asked to read, in block mode.
 constexpr std::uint64_t kHintedBytes = 256U << 20U;
 
 struct RingSlot {
@@ -175,9 +174,8 @@ struct Loader::Impl {
     reader.ids(slot.plan.indices, slot.ids);
   }
 
-  // Plans the batch and, in block mode, those behind it that the system shall read meanwhile: so
-  // far that what is asked for and not yet under way is worth kHintedBytes. Lanes begin new windows
-  // together, so that many batches ask for nothing and then one for much.
+  // Plans the batch and, in block mode, those behind it that the system shall read meanwhile: so far
+  // that what was asked for and is not yet under way is worth kHintedBytes.
   void look_ahead(std::uint64_t number) {
     const std::uint64_t most = number + 1 + order.size() / options.batch;
     const auto far_enough = [&] {

@@ -5,6 +5,7 @@
 #include <bit>
 #include <utility>
 
+#include "launch/base/clones.h"
 #include "launch/base/error.h"
 #include "launch/base/random.h"
 #include "launch/base/text.h"
@@ -24,6 +25,25 @@ std::uint64_t noise(std::uint64_t round_key, std::uint64_t low) { return mix64(r
 
 std::uint64_t round_key(std::uint64_t key, unsigned number) {
   return mix64(key + number * kGolden);
+}
+
+/// Sizes of the halves of a value, in bits, before a round.
+struct Halves {
+  unsigned low;
+  unsigned high;
+};
+
+// The halves change places, and with them their sizes.
+std::uint64_t after_round(std::uint64_t value, std::uint64_t round_key, Halves bits) {
+  const std::uint64_t low = value & mask_of(bits.low);
+  const std::uint64_t high = ((value >> bits.low) ^ noise(round_key, low)) & mask_of(bits.high);
+  return low << bits.high | high;
+}
+
+// All of one key: that of an epoch, in which most is computed.
+ATELIER_CLONES void shared_round(std::uint64_t* values, std::size_t count, std::uint64_t key,
+                                 Halves bits) {
+  for (std::size_t i = 0; i < count; ++i) values[i] = after_round(values[i], key, bits);
 }
 
 }  // namespace
@@ -68,7 +88,7 @@ std::uint64_t Permutation::inverse(std::uint64_t key, std::uint64_t value) const
 class Permutation::Lot {
  public:
   Lot(std::span<const std::uint64_t> keys, std::span<std::uint64_t> values)
-      : values_(values), left_(values.size()) {
+      : values_(values), left_(values.size()), one_key_(keys.size() == 1) {
     for (std::size_t i = 0; i < left_; ++i) {
       keys_[i] = keys.size() == 1 ? keys[0] : keys[i];
       inside_[i] = values[i];
@@ -78,15 +98,10 @@ class Permutation::Lot {
 
   [[nodiscard]] std::size_t left() const { return left_; }
 
-  void round(unsigned number, unsigned low_bits, unsigned high_bits) {
-    const std::uint64_t low_mask = mask_of(low_bits);
-    const std::uint64_t high_mask = mask_of(high_bits);
-    for (std::size_t i = 0; i < left_; ++i) {
-      const std::uint64_t low = inside_[i] & low_mask;
-      const std::uint64_t added = noise(round_key(keys_[i], number), low);
-      const std::uint64_t high = ((inside_[i] >> low_bits) ^ added) & high_mask;
-      inside_[i] = low << high_bits | high;  // the halves change places, and with them their sizes
-    }
+  void round(unsigned number, Halves bits) {
+    if (one_key_) return shared_round(inside_.data(), left_, round_key(keys_[0], number), bits);
+    for (std::size_t i = 0; i < left_; ++i)
+      inside_[i] = after_round(inside_[i], round_key(keys_[i], number), bits);
   }
 
   /// Those that came out below `n` are done; the others go through once more.
@@ -107,6 +122,7 @@ class Permutation::Lot {
  private:
   std::span<std::uint64_t> values_;
   std::size_t left_;
+  bool one_key_;
   std::array<std::uint64_t, kTogether> keys_{};
   std::array<std::uint64_t, kTogether> inside_{};
   std::array<std::size_t, kTogether> place_{};
@@ -122,11 +138,10 @@ void Permutation::apply(std::span<const std::uint64_t> keys,
     const std::size_t count = std::min(kTogether, values.size() - first);
     Lot lot(keys.size() == 1 ? keys : keys.subspan(first, count), values.subspan(first, count));
     while (lot.left() > 0) {
-      unsigned low_bits = low_bits_;
-      unsigned high_bits = high_bits_;
+      Halves bits{low_bits_, high_bits_};
       for (unsigned round = 1; round <= rounds_; ++round) {
-        lot.round(round, low_bits, high_bits);
-        std::swap(low_bits, high_bits);
+        lot.round(round, bits);
+        std::swap(bits.low, bits.high);
       }
       lot.settle(n_);
     }
