@@ -24,17 +24,24 @@
 namespace atelier::data {
 namespace {
 
+// Batches that the planner plans when few are left.
+constexpr std::uint64_t kPlannedTogether = 8;
 // How far ahead of what is planned the system is asked to read, in block mode.
 constexpr std::uint64_t kHintedBytes = 256U << 20U;
+
+/// A batch whose pixels are still to be read.
+struct Planned {
+  PlannedBatch plan;
+  std::vector<std::int64_t> labels;
+  std::vector<std::uint64_t> ids;
+};
 
 struct RingSlot {
   bool ready = false;  // guarded by the loader's mutex
   std::uint64_t step = 0;
-  PlannedBatch plan;
+  Planned batch;
   std::shared_ptr<void> memory;
   std::span<std::uint8_t> images;  // in it
-  std::vector<std::int64_t> labels;
-  std::vector<std::uint64_t> ids;
 };
 
 struct Ahead {
@@ -94,8 +101,8 @@ Plan plan_of(const Order& order, const LoaderOptions& options) {
 
 }  // namespace
 
-// One slot more than `depth`: the one the caller holds. Slots go round: the planner fills them, the
-// readers take those that are planned, the caller those that are ready, all in order.
+// One slot more than `depth`: the one the caller holds. Slots go round: readers fill those that are
+// free with what is planned, the caller takes those that are ready, all in order.
 struct Loader::Impl {
   Impl(const Dataset& dataset, Split split, const LoaderOptions& chosen)
       : options(with_work_for_all(chosen)),
@@ -140,42 +147,47 @@ struct Loader::Impl {
         failed = number;
       }
     }
-    changed.notify_all();
+    for (auto* const waited_for : {&wants_plans, &has_work, &has_come}) waited_for->notify_all();
     return false;
   }
 
+  // Plans many batches, then waits until few are left: the planner is woken seldom, and no reader
+  // waits for it.
   void plan_all(const std::stop_token& stop) {
+    std::uint64_t filled_to = 0;
     for (std::uint64_t number = 0; number < plan.batches(); ++number) {
-      {
+      if (number == filled_to) {
         std::unique_lock lock(mutex);
-        const bool room =
-            changed.wait(lock, stop, [&] { return number < counters.batches + options.depth; });
-        if (!room || stop.stop_requested()) return;
+        const bool few =
+            wants_plans.wait(lock, stop, [&] { return planned.size() <= options.depth; });
+        if (!few) return;
+        filled_to = number + kPlannedTogether;
       }
-      if (!works(number, [&] { plan_one(number); })) return;
+      if (stop.stop_requested()) return;
+      Planned next;
+      if (!works(number, [&] { next = plan_one(number); })) return;
       {
         const std::scoped_lock lock(mutex);
-        planned = number + 1;
+        planned.push_back(std::move(next));
         counters.planner_cpu_seconds = thread_cpu_seconds();
       }
-      changed.notify_all();
+      has_work.notify_one();
     }
   }
 
-  void plan_one(std::uint64_t number) {
-    RingSlot& slot = slot_of(number);
-    slot.step = options.first_step + number;
+  Planned plan_one(std::uint64_t number) {
     look_ahead(number);
-    slot.plan = std::move(ahead.front().plan);
+    Planned next{.plan = std::move(ahead.front().plan), .labels = {}, .ids = {}};
     ahead.pop_front();
-    slot.labels.resize(slot.plan.indices.size());
-    slot.ids.resize(slot.plan.indices.size());
-    reader.labels(slot.plan.indices, slot.labels);
-    reader.ids(slot.plan.indices, slot.ids);
+    next.labels.resize(next.plan.indices.size());
+    next.ids.resize(next.plan.indices.size());
+    reader.labels(next.plan.indices, next.labels);
+    reader.ids(next.plan.indices, next.ids);
+    return next;
   }
 
-  // Plans the batch and, in block mode, those behind it that the system shall read meanwhile: so far
-  // that what was asked for and is not yet under way is worth kHintedBytes.
+  // Plans the batch and, in block mode, those behind it that the system shall read meanwhile: so
+  // far that what was asked for and is not yet under way is worth kHintedBytes.
   void look_ahead(std::uint64_t number) {
     const std::uint64_t most = number + 1 + order.size() / options.batch;
     const auto far_enough = [&] {
@@ -210,16 +222,24 @@ struct Loader::Impl {
       std::uint64_t number = 0;
       {
         std::unique_lock lock(mutex);
-        const bool some = changed.wait(lock, stop, [&] { return claimed < planned; });
+        const bool some = has_work.wait(lock, stop, [&] {
+          return !planned.empty() && claimed < counters.batches + options.depth;
+        });
         if (!some || stop.stop_requested()) return;
         number = claimed++;
+        RingSlot& slot = slot_of(number);
+        slot.step = options.first_step + number;
+        slot.batch = std::move(planned.front());
+        planned.pop_front();
       }
+      wants_plans.notify_one();
       RingSlot& slot = slot_of(number);
       double unpacking = 0;
       const bool worked = works(number, [&] {
         if (options.on_damage != OnDamage::kFail) get_over_damage(slot);
-        unpacking = reader.read(slot.plan.indices, slot.images.first(slot.plan.indices.size() *
-                                                                     reader.shape().bytes()));
+        unpacking =
+            reader.read(slot.batch.plan.indices,
+                        slot.images.first(slot.batch.plan.indices.size() * reader.shape().bytes()));
       });
       if (!worked) return;
       const double cpu = thread_cpu_seconds();
@@ -233,15 +253,15 @@ struct Loader::Impl {
         counters.unpack_cpu_seconds += unpacking;
       }
       cpu_before = cpu;
-      changed.notify_all();
+      has_come.notify_one();
     }
   }
 
   void get_over_damage(RingSlot& slot) {
     std::uint64_t skipped = 0, substituted = 0;
     std::size_t kept = 0;
-    for (std::size_t i = 0; i < slot.plan.indices.size(); ++i) {
-      std::uint64_t index = slot.plan.indices[i];
+    for (std::size_t i = 0; i < slot.batch.plan.indices.size(); ++i) {
+      std::uint64_t index = slot.batch.plan.indices[i];
       if (is_damaged(index)) {
         if (options.on_damage == OnDamage::kSkip) {
           ++skipped;
@@ -249,18 +269,18 @@ struct Loader::Impl {
         }
         index = reader.good_from(index);
         ++substituted;
-        slot.labels[i] = reader.label(index);
-        slot.ids[i] = reader.id(index);
+        slot.batch.labels[i] = reader.label(index);
+        slot.batch.ids[i] = reader.id(index);
       }
-      slot.plan.indices[kept] = index;
-      slot.plan.epochs[kept] = slot.plan.epochs[i];
-      slot.labels[kept] = slot.labels[i];
-      slot.ids[kept++] = slot.ids[i];
+      slot.batch.plan.indices[kept] = index;
+      slot.batch.plan.epochs[kept] = slot.batch.plan.epochs[i];
+      slot.batch.labels[kept] = slot.batch.labels[i];
+      slot.batch.ids[kept++] = slot.batch.ids[i];
     }
-    slot.plan.indices.resize(kept);
-    slot.plan.epochs.resize(kept);
-    slot.labels.resize(kept);
-    slot.ids.resize(kept);
+    slot.batch.plan.indices.resize(kept);
+    slot.batch.plan.epochs.resize(kept);
+    slot.batch.labels.resize(kept);
+    slot.batch.ids.resize(kept);
     const std::scoped_lock lock(mutex);
     counters.skipped += skipped;
     counters.substituted += substituted;
@@ -283,7 +303,7 @@ struct Loader::Impl {
     ATELIER_CHECK(counters.batches < plan.batches(), "no more batches than there are");
     RingSlot& slot = slot_of(counters.batches);
     const bool came =
-        changed.wait_for(lock, options.deadline, [&] { return slot.ready || has_failed(); });
+        has_come.wait_for(lock, options.deadline, [&] { return slot.ready || has_failed(); });
     counters.wait_seconds += seconds(Clock::Steady::now() - start);
     if (!came) {
       throw IoError(
@@ -296,7 +316,7 @@ struct Loader::Impl {
     --counters.ready;
     ++counters.batches;
     lock.unlock();
-    changed.notify_all();
+    has_work.notify_one();
     return slot;
   }
 
@@ -310,9 +330,13 @@ struct Loader::Impl {
   std::uint64_t looked_at = 0;        // batches
   std::uint64_t hinted_ahead = 0;     // bytes that they asked for
   mutable std::mutex mutex;
-  std::condition_variable_any changed;
-  std::uint64_t planned = 0;  // batches; this and all below but the threads guarded by mutex
-  std::uint64_t claimed = 0;  // by readers
+  // Of each thread its own: waking one that waits for something else costs as much as a copy.
+  std::condition_variable_any wants_plans;  // for the planner
+  std::condition_variable_any has_work;     // for readers
+  std::condition_variable_any has_come;     // for the caller
+  std::deque<Planned>
+      planned;  // not yet claimed; this and all below but the threads guarded by mutex
+  std::uint64_t claimed = 0;  // batches, by readers
   LoaderStats counters;
   std::set<std::string> told;  // damage
   std::exception_ptr error;
@@ -327,13 +351,13 @@ Loader::~Loader() = default;
 
 Batch Loader::next() {
   const RingSlot& slot = impl_->take();
-  const std::size_t bytes = slot.plan.indices.size() * impl_->reader.shape().bytes();
+  const std::size_t bytes = slot.batch.plan.indices.size() * impl_->reader.shape().bytes();
   return {.step = slot.step,
-          .slots = slot.plan.slots,
+          .slots = slot.batch.plan.slots,
           .images_NHWC = slot.images.first(bytes),
-          .labels = slot.labels,
-          .ids = slot.ids,
-          .epochs = slot.plan.epochs};
+          .labels = slot.batch.labels,
+          .ids = slot.batch.ids,
+          .epochs = slot.batch.plan.epochs};
 }
 
 std::uint64_t Loader::steps() const { return impl_->plan.batches(); }

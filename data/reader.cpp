@@ -44,7 +44,9 @@ struct Gather {
   std::byte* out;
 
   void operator()() const {
+    constexpr std::size_t kNumber = sizeof(std::uint64_t);  // a label or an id
     std::size_t i = 0;
+    for (; bytes == kNumber && i < count; ++i) std::memcpy(out + i * kNumber, from[i], kNumber);
     for (; i + kStreams <= count; i += kStreams) copy_streams(&from[i], bytes, out + i * bytes);
     for (; i < count; ++i) std::memcpy(out + i * bytes, from[i], bytes);
   }
@@ -237,7 +239,7 @@ void Reader::copy_mapped(std::size_t table, std::span<const std::uint64_t> indic
     const Place place = place_of(indices[i]);
     require_good(table, place);
     gather.from[i] = files_.mapped(place.shard) + offset_of(table, place);
-    __builtin_prefetch(gather.from[i]);  // all are waited for together, not each in its turn
+
     shards[i] = place.shard;
   }
   if (!without_bus_error(gather)) files_.throw_lost(std::span(shards).first(indices.size()));
