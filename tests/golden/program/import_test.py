@@ -354,16 +354,16 @@ class Oddities(ImportTest):
         (self.cats / "zero.png").write_bytes(b"")
         (self.cats / "cut.jpg").write_bytes(photo[:-100])
         (self.cats / "text.png").write_text("no image")
-        header = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
-        chunk = b"IHDR" + header
-        (self.cats / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)))
+        parts = [(b"IHDR", struct.pack(">IIBBBBB", 16000, 16000, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(99))), (b"IEND", b"")]
+        (self.cats / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts))
         (self.cats / "notes.txt").write_text("hello")
         (self.cats / ".hidden.png").write_text("junk")
         found, skipped, done = self.by_name()
         self.assertEqual(found.keys(), {"good.jpg"})
         reasons = {name.split("/")[-1]: reason for name, reason in skipped.items()}
         for name, reason in {"zero.png": "it is empty", "cut.jpg": "premature|Premature", "text.png": "no JPEG, PNG or WebP",
-                             "bomb.png": "60000 x 60000 pixels", "notes.txt": "no image|not an image"}.items():
+                             "bomb.png": "16000 x 16000 pixels", "notes.txt": "no image|not an image"}.items():
             self.assertRegex(reasons.pop(name), reason)
         self.assertEqual(reasons, {})
         self.assertIn("1 hidden files passed over", done.err)
@@ -380,9 +380,9 @@ class Oddities(ImportTest):
         (self.cats / "folder").symlink_to(outside)
         (self.cats / "loop").symlink_to(self.cats)
         found, skipped, _ = self.by_name()
-        self.assertEqual(found.keys(), {"good.png", "link.png", "caf\ufffd.png"})
+        self.assertEqual(found.keys(), {"good.png", "link.png", "caf?.png"})
         self.assertTrue(numpy.array_equal(found["link.png"], self.rgb))
-        self.assertTrue(numpy.array_equal(found["caf\ufffd.png"], 255 - self.rgb))
+        self.assertTrue(numpy.array_equal(found["caf?.png"], 255 - self.rgb))
         self.assertEqual({name.split("/")[-1] for name in skipped}, {"lost.png", "folder", "loop"})
 
 
@@ -446,7 +446,7 @@ class Ranks(ImportTest):
         super().setUp()
         self.source = self.folder / "photos.zip"
         with zipfile.ZipFile(self.source, "w") as archive:
-            for i, image in enumerate(pictures(3000, 24, 24)):
+            for i, image in enumerate(pictures(8000, 24, 24)):
                 archive.writestr(f"{'train' if i % 10 else 'test'}/{'abc'[i % 3]}/{i:05}.png", png(image))
 
     def start_import(self, out, ranks, *words):
@@ -480,7 +480,7 @@ class Ranks(ImportTest):
         start = time.monotonic()
         self.assertEqual(self.start_import("timed", 0).end().code, 0)
         whole_s = time.monotonic() - start
-        kills, went_on, attempt = 0, 0, 0
+        kills, attempt = 0, 0
         chance = random.Random(5)
         while kills < KILLS:
             attempt += 1
@@ -494,10 +494,19 @@ class Ranks(ImportTest):
             if not (self.folder / "killed").exists():
                 done = self.start_import("killed", (0, 3)[attempt % 2]).end()
                 self.assertEqual(done.code, 0, done)
-                went_on += "Went on with" in done.err
             self.assertEqual(self.hashes("killed"), self.hashes("whole"))
             shutil.rmtree(self.folder / "killed")
-        self.assertGreater(went_on, 0)
+
+    def test_what_was_decoded_before_a_kill_is_not_decoded_again(self):
+        job = self.start_import("killed", 0, "--threads", "1")
+        journal = self.folder / ".killed.partial/.journal-0"
+        while not (journal.exists() and journal.stat().st_size > 0):
+            self.assertFalse((self.folder / "killed").exists(), "it was faster than we look")
+            time.sleep(0.001)
+        job.kill()
+        done = self.start_import("killed", 0).end()
+        self.assertEqual(done.code, 0, done)
+        self.assertRegex(done.err, r"Went on with [\d,]+ images that an earlier import had decoded")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ def written(image, **options):
 
 # Of datasets that earlier programs wrote: what `data verify` says of them, and SHA-256 of all their arrays, by name.
 KEPT = {"format-1.0": ("a6ee7b3824327b71", "369059ace1c06aed31176ad959e92f9ef0b4f08f004fb68bf0f977f2dc266d08"),
-        "format-2.0": ("ID11", "HASH11")}
+        "format-2.0": ("772beb9f20a429a4",
+                       "0b28729cfe3f7093e66a1f604530bf1d6c1e770502bb05cce3b81172e30a2fc0")}
 
 
 class OldFormats(ProgramTest):
