@@ -44,7 +44,7 @@ void require_room_for_images(const Path& path, const ShardEntry& entry) {
 
 DatasetWriter::DatasetWriter(FileSystem& files, Path folder, DatasetPlan plan,
                              const std::vector<std::uint64_t>& rows)
-    : files_(files), folder_(std::move(folder)), plan_(std::move(plan)) {
+    : files_(files), folder_(std::move(folder)), plan_(std::move(plan)), content_(manifest_) {
   if (plan_.samples.at(index_of(Split::kTrain)) == 0) {
     throw DataError(
         text("Cannot make the dataset '", folder_.string(), "' without training images."),
@@ -153,14 +153,14 @@ void DatasetWriter::seal(std::size_t shard) {
   ShardLayout layout = layout_of(manifest_, entry);
   layout.num_shards = part.count;
   if (plan_.packing.varies()) layout.image_bytes = read_layout(path).image_bytes;
-  if (part.index == 0) content_.emplace(manifest_);
+  if (part.index == 0) content_ = ContentHashes(manifest_);
   entry.image_bytes = layout.image_bytes;
   entry.places = inspect_shard(path, layout);
   entry.bytes = files_.size(path);
   require_room_for_images(path, entry);
   PixelSums sums(plan_.packing, plan_.shape, plan_.threads);
   const auto see = [&](const WholeBlock& block) {
-    content_->add(block);
+    content_.add(block);
     if (block.table == kLabels) count_labels(part.split, block.bytes);
     if (block.table == kImages && part.split == Split::kTrain) sums.add(block.bytes, block.ends);
   };
@@ -184,7 +184,7 @@ void DatasetWriter::seal(std::size_t shard) {
   manifest_.shards.push_back(std::move(entry));
   if (part.index + 1 < part.count) return;
   for (std::size_t table = 0; table < manifest_.tables.size(); ++table)
-    manifest_.splits.at(index_of(part.split)).table_hashes.push_back(content_->hash(table));
+    manifest_.splits.at(index_of(part.split)).table_hashes.push_back(content_.hash(table));
 }
 
 void DatasetWriter::count_labels(Split split, std::span<const std::byte> rows) {

@@ -6,7 +6,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -76,7 +75,7 @@ class DatasetWriter {
   DatasetPlan plan_;
   Manifest manifest_;
   std::vector<Part> parts_;
-  std::optional<ContentHashes> content_;  ///< of the split that is being sealed
+  ContentHashes content_;  ///< of the split that is being sealed
 };
 
 /// Writes all shards and the manifest into `staging`. Throws: as DatasetWriter.

@@ -78,9 +78,10 @@ std::string content_id(const Manifest& manifest) {
   for (const std::string& name : manifest.class_names) line("class ", name);
   for (const std::string& name : manifest.factor_names) line("factor ", name);
   const std::size_t tables = manifest.tables.size() - (manifest.packing.varies() ? 1 : 0);
-  if (manifest.packing.storage == Storage::kEncoded)
+  if (manifest.packing.storage == Storage::kEncoded) {
     line("encoded ", fit_name(manifest.packing), " ", filter_name(manifest.packing), " ",
          kResizeVersion);
+  }
   for (const Split split : kSplits) {
     const SplitEntry& entry = manifest.splits.at(index_of(split));
     line(split_name(split), " ", entry.num_samples);

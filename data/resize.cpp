@@ -56,8 +56,8 @@ std::vector<Taps> taps_of(Filter filter, double from, double extent, std::size_t
   for (int i = 0; i < out; ++i) {
     const double centre = from + (i + 0.5) * scale;
     // Inputs whose centres the kernel covers; at its very ends rounding decides.
-    const auto first = static_cast<std::size_t>(std::max(0.0, centre - support + 0.5));
-    const auto end = std::min(size, static_cast<std::size_t>(centre + support + 0.5));
+    const auto first = static_cast<std::size_t>(std::max(0.0, std::floor(centre - support + 0.5)));
+    const auto end = std::min(size, static_cast<std::size_t>(std::floor(centre + support + 0.5)));
     std::vector<double> weights;
     double sum = 0;
     for (std::size_t at = first; at < end; ++at) {
