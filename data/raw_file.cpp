@@ -25,6 +25,8 @@ int flags_of(RawFile::Mode mode) {
   switch (mode) {
     case RawFile::Mode::kRead:
       return O_RDONLY;
+    case RawFile::Mode::kReadDirect:
+      return O_RDONLY | O_DIRECT;
     case RawFile::Mode::kWrite:
       return O_WRONLY;
     case RawFile::Mode::kScratch:
@@ -37,6 +39,11 @@ int flags_of(RawFile::Mode mode) {
 
 RawFile::RawFile(Path path, Mode mode)
     : path_(std::move(path)), fd_(::open(path_.c_str(), flags_of(mode) | O_CLOEXEC, 0644)) {
+  if (fd_ < 0 && mode == Mode::kReadDirect && errno == EINVAL) {
+    throw IoError(text("Cannot read '", path_.string(),
+                       "' past the system's cache: its file system knows no O_DIRECT."),
+                  "Set data.access = \"read\" or \"map\".");
+  }
   if (fd_ < 0) fail("open", path_, errno);
 }
 
@@ -60,6 +67,20 @@ void RawFile::read_at(std::uint64_t offset, std::span<std::byte> out) const {
     out = out.subspan(static_cast<std::size_t>(got));
     offset += static_cast<std::uint64_t>(got);
   }
+}
+
+std::size_t RawFile::read_direct(std::uint64_t offset, std::span<std::byte> out) const {
+  std::size_t came = 0;
+  while (came < out.size()) {
+    const ssize_t got =
+        ::pread(fd_, &out[came], out.size() - came, static_cast<off_t>(offset + came));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0)
+      fail(text("read byte ", offset + came, ", past the system's cache, of"), path_, errno);
+    came += static_cast<std::size_t>(got);
+    if (got == 0 || came % kDirectUnit != 0) break;
+  }
+  return came;
 }
 
 void RawFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
@@ -89,6 +110,11 @@ void RawFile::will_need(std::uint64_t offset, std::uint64_t bytes) const {
   // A hint: whether it is taken makes no difference but to time.
   static_cast<void>(::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes),
                                     POSIX_FADV_WILLNEED));
+}
+
+void RawFile::begin_sync(std::uint64_t offset, std::uint64_t bytes) const {
+  static_cast<void>(::sync_file_range(fd_, static_cast<off_t>(offset), static_cast<off_t>(bytes),
+                                      SYNC_FILE_RANGE_WRITE));
 }
 
 }  // namespace atelier::data

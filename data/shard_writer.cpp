@@ -38,6 +38,8 @@ class TableWriter {
   void end_block() {
     hashes_.push_back(block_.value());
     block_.reset();
+    const std::uint64_t begin = hashes_.size() * block_bytes_ - block_bytes_;
+    file_.begin_sync(place_.offset + begin, in_block_);
     in_block_ = 0;
   }
   const RawFile& file_;

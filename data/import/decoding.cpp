@@ -11,6 +11,7 @@ namespace atelier::data {
 namespace {
 
 constexpr std::uint64_t kReportEvery = 256;
+constexpr std::size_t kKeptTogether = std::size_t{1} << 20U;  // bytes
 
 /// Images that travel together, so that tiny ones do not cost a wake-up each.
 struct Bundle {
@@ -67,7 +68,12 @@ void Decoding::run(ImageSource& source, const std::vector<bool>& wanted) {
   Bundle bundle;
   const auto send = [&] {
     pool.add([this, images = std::exchange(bundle, {}).images] {
-      for (const auto& [id, image] : images) decode(id, image);
+      Scratch::Rows rows;
+      for (const auto& [id, image] : images) {
+        decode(id, image, rows);
+        if (rows.bytes.size() >= kKeptTogether) scratch_.add(std::exchange(rows, {}));
+      }
+      if (!rows.rows.empty()) scratch_.add(rows);
     });
   };
   std::uint64_t met = 0;
@@ -82,10 +88,10 @@ void Decoding::run(ImageSource& source, const std::vector<bool>& wanted) {
   if (options_.progress && total > 0) options_.progress({"decode", total, total});
 }
 
-void Decoding::decode(std::size_t id, const SourceImage& image) {
+void Decoding::decode(std::size_t id, const SourceImage& image, Scratch::Rows& rows) {
   std::string problem = image.problem;
   try {
-    if (problem.empty()) problem = store(id, image, pixels_of(image));
+    if (problem.empty()) problem = store(id, image, pixels_of(image), rows);
   } catch (const DataError& error) {
     problem = reason_of(error);
   }
@@ -96,7 +102,8 @@ void Decoding::decode(std::size_t id, const SourceImage& image) {
 }
 
 // Returns what is wrong, or nothing.
-std::string Decoding::store(std::size_t id, const SourceImage& source, const Image& image) {
+std::string Decoding::store(std::size_t id, const SourceImage& source, const Image& image,
+                            Scratch::Rows& rows) {
   const ImageShape& shape = image.shape;
   if (size_.height == 0) return {};  // there is no size before the first whole image
   const bool fits = shape.height == size_.height && shape.width == size_.width;
@@ -107,7 +114,7 @@ std::string Decoding::store(std::size_t id, const SourceImage& source, const Ima
   if (options_.packing.storage == Storage::kEncoded) {
     if (source.pixels)
       return "it is part of an array, not an image file; --storage raw and deflate keep pixels";
-    scratch_.add(id, shape.channels, source.file);
+    rows.add(id, shape.channels, source.file);
     return {};
   }
   const Geometry geometry{.height = size_.height,
@@ -115,7 +122,7 @@ std::string Decoding::store(std::size_t id, const SourceImage& source, const Ima
                           .fit = options_.packing.fit,
                           .filter = options_.packing.filter};
   const Image ready = with_channels(fits ? image : resized(image, geometry), kScratchChannels);
-  scratch_.add(id, shape.channels, std::as_bytes(std::span(ready.pixels)));
+  rows.add(id, shape.channels, std::as_bytes(std::span(ready.pixels)));
   return {};
 }
 

@@ -41,8 +41,9 @@ class Decoding {
   [[nodiscard]] const std::map<std::uint64_t, std::string>& problems() const { return problems_; }
 
  private:
-  void decode(std::size_t id, const SourceImage& image);
-  [[nodiscard]] std::string store(std::size_t id, const SourceImage& source, const Image& image);
+  void decode(std::size_t id, const SourceImage& image, Scratch::Rows& rows);
+  [[nodiscard]] std::string store(std::size_t id, const SourceImage& source, const Image& image,
+                                  Scratch::Rows& rows);
 
   const ImportOptions& options_;
   ImageSize size_;

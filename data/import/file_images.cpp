@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <unordered_set>
 #include <utility>
 
 #include "data/import/class_folders.h"
@@ -71,7 +72,7 @@ class FileImages final : public ImageSource {
   std::vector<std::string> sort_out(OnError on_error, Listing& listing,
                                     std::vector<std::size_t>& others) {
     std::vector<std::pair<std::string, std::size_t>> images;
-    std::set<std::string> seen;
+    std::unordered_set<std::string> seen;
     for (std::size_t position = 0; position < listed_.names.size(); ++position) {
       const std::string& name = listed_.names[position];
       switch (kind_of_name(name)) {

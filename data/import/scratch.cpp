@@ -65,16 +65,23 @@ void Scratch::remove(FileSystem& files, const Path& folder) {
   }
 }
 
-void Scratch::add(std::uint64_t id, int channels, std::span<const std::byte> bytes) {
+void Scratch::add(const Rows& rows) {
   std::uint64_t offset = 0;
   {
     const std::scoped_lock lock(mutex_);
-    offset = std::exchange(end_, end_ + bytes.size());
+    offset = std::exchange(end_, end_ + rows.bytes.size());
   }
-  rows_.write_at(offset, bytes);
-  const std::uint64_t hash = xxh3_64(bytes);
+  rows_.write_at(offset, rows.bytes);
+  std::string lines;
+  const std::byte* bytes = rows.bytes.data();
+  for (const Rows::Row& row : rows.rows) {
+    const std::uint64_t hash = xxh3_64({bytes, row.bytes});
+    lines += text(row.id, " ", row.channels, " ", offset, " ", row.bytes, " ", hash, "\n");
+    offset += row.bytes;
+    bytes += row.bytes;
+  }
   const std::scoped_lock lock(mutex_);
-  lines_ += text(id, " ", channels, " ", offset, " ", bytes.size(), " ", hash, "\n");
+  lines_ += lines;
   if (lines_.size() < kLinesAtOnce) return;
   journal_.write_at(written_, std::as_bytes(std::span(lines_)));
   written_ += lines_.size();

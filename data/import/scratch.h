@@ -28,8 +28,23 @@ class Scratch {
   /// Removes them. Throws: IoError.
   static void remove(FileSystem& files, const Path& folder);
 
-  /// Keeps what is stored of image `id`, whose file has `channels`. Throws: IoError.
-  void add(std::uint64_t id, int channels, std::span<const std::byte> bytes);
+  /// What is stored of images, one after the other.
+  struct Rows {
+    struct Row {
+      std::uint64_t id;
+      int channels;  ///< of its file
+      std::uint64_t bytes;
+    };
+    std::vector<Row> rows;
+    std::vector<std::byte> bytes;
+
+    void add(std::uint64_t id, int channels, std::span<const std::byte> row) {
+      rows.push_back({id, channels, row.size()});
+      bytes.insert(bytes.end(), row.begin(), row.end());
+    }
+  };
+  /// Keeps them: many small ones together, as threads write one at a time. Throws: IoError.
+  void add(const Rows& rows);
   /// So that others find everything. Throws: IoError.
   void flush();
 

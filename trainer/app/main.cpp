@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 
 #include "launch/base/text.h"
@@ -22,6 +23,10 @@ void print(const std::string& text) {
 namespace {
 
 constexpr std::chrono::hours kLongestCommand{24};
+
+// Where it has no name the C library looks at its file for each time that it converts, and an
+// archive has several of each image.
+void name_time_zone() { ::setenv("TZ", ":/etc/localtime", 0); }
 
 // How ranks talk, and where they compute.
 struct BackendChoice {
@@ -143,6 +148,7 @@ int run(const Action& action, Needs needs, const BackendChoice& backend) {
 
 int main(int argc, char** argv) {
   atelier::app::keep_freed_memory();
+  atelier::app::name_time_zone();
   atelier::app::Action chosen;
   atelier::app::BackendChoice backend;
   auto needs = atelier::app::Needs::kDevices;
