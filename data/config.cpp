@@ -21,8 +21,13 @@ void describe(ConfigFields& fields, LoadingConfig& config) {
        "another takes its place",
        true});
   fields.choice("data.access", config.access,
-                {{"auto", Access::kAuto}, {"map", Access::kMap}, {"read", Access::kRead}},
-                {"map files into memory, or read them; auto: by file system and size", true});
+                {{"auto", Access::kAuto},
+                 {"map", Access::kMap},
+                 {"read", Access::kRead},
+                 {"direct", Access::kDirect}},
+                {"map files into memory, read them, or read whole blocks past the system's cache; "
+                 "auto: by file system, size and order",
+                 true});
   fields.integer("data.readers", config.readers, {1, 256},
                  {"threads that read, of each stream of images", true});
   fields.integer("data.read_ahead", config.read_ahead, {1, 1000},

@@ -2,20 +2,18 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <cstdlib>
 #include <deque>
 #include <exception>
 #include <mutex>
-#include <new>
 #include <set>
 #include <stop_token>
 #include <thread>
 #include <vector>
 
 #include <pthread.h>
-#include <sys/mman.h>
 
 #include "data/cpu_time.h"
+#include "data/large_memory.h"
 #include "data/plan.h"
 #include "launch/base/clock.h"
 #include "launch/base/error.h"
@@ -26,12 +24,15 @@ namespace {
 
 // Batches that the planner plans when few are left.
 constexpr std::uint64_t kPlannedTogether = 8;
-// How far ahead of what is planned the system is asked to read, in block mode.
+// How far ahead of what is planned blocks are asked for, in block mode: of the system, which is
+// slow to begin, and of ourselves.
 constexpr std::uint64_t kHintedBytes = 256U << 20U;
+constexpr std::uint64_t kFetchedBytes = 64U << 20U;
 
 /// A batch whose pixels are still to be read.
 struct Planned {
   PlannedBatch plan;
+  std::vector<BlockCache::Wanted> kept;  // until the pixels are read
   std::vector<std::int64_t> labels;
   std::vector<std::uint64_t> ids;
 };
@@ -46,19 +47,9 @@ struct RingSlot {
 
 struct Ahead {
   PlannedBatch plan;
+  std::vector<BlockCache::Wanted> kept;
   std::uint64_t hinted = 0;  // bytes
 };
-
-// In pages as large as the system has them: copies then seldom look up where a page lies.
-std::shared_ptr<void> ordinary_memory(std::size_t bytes) {
-  constexpr std::size_t kHugePage = 2U << 20U;
-  if (bytes < kHugePage) return std::make_shared<std::uint8_t[]>(bytes);
-  const std::size_t size = (bytes + kHugePage - 1) / kHugePage * kHugePage;
-  std::shared_ptr<void> memory(std::aligned_alloc(kHugePage, size), std::free);
-  if (memory == nullptr) throw std::bad_alloc();
-  ::madvise(memory.get(), size, MADV_HUGEPAGE);
-  return memory;
-}
 
 // A reader fills a batch by itself, so that many must be under way for all to have one.
 LoaderOptions with_work_for_all(LoaderOptions options) {
@@ -79,6 +70,12 @@ const Dataset& checked(const Dataset& dataset, Split split, const LoaderOptions&
                          " images."));
   }
   return dataset;
+}
+
+ReaderOptions reading_of(const LoaderOptions& options) {
+  ReaderOptions reading = options.reading;
+  reading.in_blocks = options.order == OrderMode::kBlock;
+  return reading;
 }
 
 Order order_of(const Dataset& dataset, std::uint64_t size, std::uint64_t block_rows,
@@ -106,15 +103,16 @@ Plan plan_of(const Order& order, const LoaderOptions& options) {
 struct Loader::Impl {
   Impl(const Dataset& dataset, Split split, const LoaderOptions& chosen)
       : options(with_work_for_all(chosen)),
-        reader(checked(dataset, split, options), split, options.reading),
+        reader(checked(dataset, split, options), split, reading_of(options)),
         order(order_of(dataset, reader.size(), reader.block_rows(), options)),
         plan(plan_of(order, options)),
         ring(options.depth + 1),
-        hinted(reader.blocks()) {
+        hinted(reader.blocks()),
+        most_hinted(reader.is_direct() ? kFetchedBytes : kHintedBytes) {
     for (RingSlot& slot : ring) {
       const std::size_t most = slots_of(options.batch, options.shard).count;
       const std::size_t bytes = most * reader.shape().bytes();
-      slot.memory = options.allocate ? options.allocate(bytes) : ordinary_memory(bytes);
+      slot.memory = options.allocate ? options.allocate(bytes) : large_memory(bytes);
       slot.images = {static_cast<std::uint8_t*>(slot.memory.get()), bytes};
     }
     counters.capacity = options.depth;
@@ -177,7 +175,10 @@ struct Loader::Impl {
 
   Planned plan_one(std::uint64_t number) {
     look_ahead(number);
-    Planned next{.plan = std::move(ahead.front().plan), .labels = {}, .ids = {}};
+    Planned next{.plan = std::move(ahead.front().plan),
+                 .kept = std::move(ahead.front().kept),
+                 .labels = {},
+                 .ids = {}};
     ahead.pop_front();
     next.labels.resize(next.plan.indices.size());
     next.ids.resize(next.plan.indices.size());
@@ -187,33 +188,34 @@ struct Loader::Impl {
   }
 
   // Plans the batch and, in block mode, those behind it that the system shall read meanwhile: so
-  // far that what was asked for and is not yet under way is worth kHintedBytes.
+  // far that what was asked for and is not yet under way is worth most_hinted.
   void look_ahead(std::uint64_t number) {
     const std::uint64_t most = number + 1 + order.size() / options.batch;
     const auto far_enough = [&] {
       if (looked_at <= number) return false;
-      return order.mode() != OrderMode::kBlock || hinted_ahead >= kHintedBytes || looked_at >= most;
+      return order.mode() != OrderMode::kBlock || hinted_ahead >= most_hinted || looked_at >= most;
     };
     while (looked_at < plan.batches() && !far_enough()) {
       Ahead& next = ahead.emplace_back();
       plan.fill(looked_at++, next.plan);
-      if (order.mode() == OrderMode::kBlock) next.hinted = hint(next.plan);
+      if (order.mode() == OrderMode::kBlock) hint(next);
       hinted_ahead += next.hinted;
     }
     hinted_ahead -= ahead.front().hinted;
   }
 
-  // The samples lie in few blocks, each of which is asked for once. Returns their bytes.
-  std::uint64_t hint(const PlannedBatch& batch) {
-    std::uint64_t bytes = 0;
-    for (std::size_t i = 0; i < batch.indices.size(); ++i) {
-      std::uint32_t& last = hinted[reader.block_of(batch.indices[i])];
-      const auto epoch = static_cast<std::uint32_t>(batch.epochs[i] + 1);
-      if (last == epoch) continue;
-      last = epoch;
-      bytes += reader.will_need(batch.indices[i]);
+  // The samples lie in few blocks: of the system each is asked for once an epoch; direct reads keep
+  // it from one batch that needs it to the next.
+  void hint(Ahead& batch) {
+    for (std::size_t i = 0; i < batch.plan.indices.size(); ++i) {
+      std::uint64_t& last = hinted[reader.block_of(batch.plan.indices[i])];
+      const std::uint64_t now = 1 + (reader.is_direct() ? looked_at : batch.plan.epochs[i]);
+      if (last == now) continue;
+      last = now;
+      Reader::Coming coming = reader.will_need(batch.plan.indices[i]);
+      batch.hinted += coming.bytes;
+      if (coming.kept) batch.kept.push_back(std::move(coming.kept));
     }
-    return bytes;
   }
 
   void read_all(const std::stop_token& stop) {
@@ -242,6 +244,7 @@ struct Loader::Impl {
                         slot.images.first(slot.batch.plan.indices.size() * reader.shape().bytes()));
       });
       if (!worked) return;
+      slot.batch.kept.clear();
       const double cpu = thread_cpu_seconds();
       {
         const std::scoped_lock lock(mutex);
@@ -325,10 +328,12 @@ struct Loader::Impl {
   const Order order;
   const Plan plan;
   std::vector<RingSlot> ring;
-  std::vector<std::uint32_t> hinted;  // by block: one more than the epoch it was last asked for in
-  std::deque<Ahead> ahead;            // planned, from the next one on
-  std::uint64_t looked_at = 0;        // batches
-  std::uint64_t hinted_ahead = 0;     // bytes that they asked for
+  // By block: one more than the epoch, or with direct reads batch, that it was last asked for in.
+  std::vector<std::uint64_t> hinted;
+  std::uint64_t most_hinted;       // bytes
+  std::deque<Ahead> ahead;         // planned, from the next one on
+  std::uint64_t looked_at = 0;     // batches
+  std::uint64_t hinted_ahead = 0;  // bytes that they asked for
   mutable std::mutex mutex;
   // Of each thread its own: waking one that waits for something else costs as much as a copy.
   std::condition_variable_any wants_plans;  // for the planner

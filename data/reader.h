@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "data/block_cache.h"
 #include "data/dataset.h"
 #include "data/layout.h"
 #include "data/packing.h"
@@ -31,6 +32,7 @@ enum class Check : std::uint8_t {
 
 struct ReaderOptions {
   Access access = Access::kAuto;
+  bool in_blocks = false;  ///< neighbours are used up together: of chosen_access()
   Check check = Check::kOnce;
 };
 
@@ -60,9 +62,13 @@ class Reader {
   /// The first sample from `index` on, round the split, whose block is good. Throws: DataError when
   /// there is none; IoError.
   [[nodiscard]] std::uint64_t good_from(std::uint64_t index);
-  /// Asks the system to bring the block of that image into its cache; returns at once, the bytes of
-  /// the block.
-  std::uint64_t will_need(std::uint64_t index);
+  /// What will be read soon.
+  struct Coming {
+    std::uint64_t bytes = 0;       ///< that are to be read; 0 where they are there already
+    BlockCache::Wanted kept = {};  ///< where reads are direct: there as long as this lives
+  };
+  /// Has the block of that image brought into memory; returns at once.
+  [[nodiscard]] Coming will_need(std::uint64_t index);
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
   [[nodiscard]] const ImageShape& shape() const { return shape_; }
@@ -70,7 +76,8 @@ class Reader {
   [[nodiscard]] std::uint64_t blocks() const { return blocks_; }
   [[nodiscard]] std::uint64_t block_of(std::uint64_t index) const;
   [[nodiscard]] std::uint64_t block_rows() const { return tables_[kImages].block_rows(); }
-  [[nodiscard]] bool maps() const { return files_.maps(); }
+  /// Whether blocks are read past the system's cache, and kept while will_need() wants them.
+  [[nodiscard]] bool is_direct() const { return cache_ != nullptr; }
 
   [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_.load(); }
   /// Of images.
@@ -97,6 +104,7 @@ class Reader {
   [[nodiscard]] Place place_of(std::uint64_t index) const;
   [[nodiscard]] std::uint64_t offset_of(std::size_t table, Place place) const;
   [[nodiscard]] std::size_t ends_table_index() const { return tables_.size() - 1; }
+  [[nodiscard]] std::uint64_t block_number(Place place) const;
   [[nodiscard]] std::atomic<Found>& found_of(std::size_t shard, std::size_t table,
                                              std::uint64_t block);
   /// Where `rows` images from `place` on lie. Requires: their bytes vary. Throws: DataError.
@@ -121,9 +129,12 @@ class Reader {
   [[nodiscard]] std::optional<std::string> compare(std::size_t shard, std::size_t table,
                                                    const BlockPlace& block, std::uint64_t hash);
   [[nodiscard]] std::uint64_t hash_of(std::size_t shard, std::uint64_t offset, std::uint64_t bytes);
+  /// Requires: is_direct(). Throws: DataError where /ends is damaged.
+  [[nodiscard]] BlockCache::Wanted cached_block(Place place);
   /// Rows of one of the checked tables, one after the other.
   void copy_rows(std::size_t table, std::span<const std::uint64_t> indices, std::byte* out);
   void copy_mapped(std::size_t table, std::span<const std::uint64_t> indices, std::byte* out);
+  void copy_cached(std::span<const std::uint64_t> indices, std::byte* out);
 
   ImageShape shape_;
   Packing packing_;
@@ -135,6 +146,7 @@ class Reader {
   std::vector<std::unique_ptr<ShardState>> shards_;
   std::uint64_t size_ = 0;
   std::uint64_t blocks_ = 0;
+  std::unique_ptr<BlockCache> cache_;  ///< of images, where they are read directly
   std::mutex mutex_;
   std::map<std::uint64_t, std::string> damage_;  ///< by block of images; guarded by it
   std::atomic<std::uint64_t> bytes_read_{0};

@@ -46,10 +46,26 @@ std::uint64_t memory_bytes() {
          static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
+bool can_read_directly(const Path& file) {
+  try {
+    const RawFile opened(file, RawFile::Mode::kReadDirect);
+    return true;
+  } catch (const IoError&) {
+    return false;
+  }
+}
+
 }  // namespace
 
-ShardFiles::ShardFiles(const Dataset& dataset, Split split, Access access)
-    : folder_(dataset.folder()), maps_(access == Access::kMap) {
+Access chosen_access(std::uint64_t split_bytes, std::uint64_t memory_bytes, bool is_remote,
+                     bool in_blocks) {
+  const bool is_small = split_bytes <= memory_bytes / 2;
+  if (is_small) return is_remote ? Access::kRead : Access::kMap;
+  return in_blocks ? Access::kDirect : Access::kRead;
+}
+
+ShardFiles::ShardFiles(const Dataset& dataset, Split split, Access access, bool in_blocks)
+    : folder_(dataset.folder()) {
   std::uint64_t bytes = 0;
   for (const ShardEntry& entry : dataset.manifest().shards) {
     if (entry.split != split) continue;
@@ -59,7 +75,15 @@ ShardFiles::ShardFiles(const Dataset& dataset, Split split, Access access)
     bytes += entry.bytes;
   }
   if (!shards_.empty()) layout_ = layout_of(dataset.manifest(), shards_.front()->entry);
-  if (access == Access::kAuto) maps_ = bytes <= memory_bytes() / 2 && !is_remote(folder_);
+  const bool remote = is_remote(folder_);
+  if (access == Access::kAuto) {
+    access = chosen_access(bytes, memory_bytes(), remote, in_blocks);
+    if (access == Access::kDirect && !can_read_directly(path(0))) access = Access::kRead;
+  } else if (access == Access::kDirect && !shards_.empty()) {
+    const RawFile tells_at_once(path(0), RawFile::Mode::kReadDirect);
+  }
+  direct_ = access == Access::kDirect;
+  maps_ = access == Access::kMap || (direct_ && !remote);
 }
 
 ShardFiles::~ShardFiles() {
@@ -72,7 +96,7 @@ ShardFiles::~ShardFiles() {
 }
 
 // The first time HDF5 must find the tables where the manifest says they are.
-RawFile ShardFiles::open_anew(std::size_t shard) {
+RawFile ShardFiles::open_anew(std::size_t shard, RawFile::Mode mode) {
   One& one = *shards_[shard];
   if (!one.compared.load()) {
     ShardLayout expected = layout_;
@@ -86,7 +110,7 @@ RawFile ShardFiles::open_anew(std::size_t shard) {
     }
     one.compared = true;
   }
-  RawFile file(path(shard), RawFile::Mode::kRead);
+  RawFile file(path(shard), mode);
   file.require_size(one.entry.bytes);
   return file;
 }
@@ -96,7 +120,7 @@ const std::byte* ShardFiles::mapped(std::size_t shard) {
   if (const std::byte* const bytes = one.bytes.load(std::memory_order_acquire)) return bytes;
   const std::scoped_lock lock(mutex_);
   if (const std::byte* const bytes = one.bytes.load()) return bytes;
-  const RawFile file = open_anew(shard);
+  const RawFile file = open_anew(shard, RawFile::Mode::kRead);
   void* const bytes = ::mmap(nullptr, one.entry.bytes, PROT_READ, MAP_SHARED, file.handle(), 0);
   if (bytes == MAP_FAILED) {
     throw IoError(text("Cannot map '", path(shard).string(), "' (", human_bytes(one.entry.bytes),
@@ -108,9 +132,10 @@ const std::byte* ShardFiles::mapped(std::size_t shard) {
 }
 
 // Others go on with the files that are open while this one is opened.
-std::shared_ptr<RawFile> ShardFiles::open(std::size_t shard) {
+std::shared_ptr<RawFile> ShardFiles::open(std::size_t shard, RawFile::Mode mode) {
+  const Key key{shard, mode};
   const auto find = [&]() -> std::shared_ptr<RawFile> {
-    const auto found = open_.find(shard);
+    const auto found = open_.find(key);
     if (found == open_.end()) return nullptr;
     turns_.splice(turns_.end(), turns_, found->second.turn);
     return found->second.file;
@@ -119,26 +144,31 @@ std::shared_ptr<RawFile> ShardFiles::open(std::size_t shard) {
     const std::scoped_lock lock(mutex_);
     if (auto file = find()) return file;
   }
-  auto file = std::make_shared<RawFile>(open_anew(shard));
+  auto file = std::make_shared<RawFile>(open_anew(shard, mode));
   const std::scoped_lock lock(mutex_);
   if (auto of_another = find()) return of_another;
   if (open_.size() >= kMostOpen) {
     open_.erase(turns_.front());
     turns_.pop_front();
   }
-  open_.emplace(shard, Open{file, turns_.insert(turns_.end(), shard)});
+  open_.emplace(key, Open{file, turns_.insert(turns_.end(), key)});
   return file;
 }
 
 void ShardFiles::read(std::size_t shard, std::uint64_t offset, std::span<std::byte> out) {
-  if (!maps_) return open(shard)->read_at(offset, out);
+  if (!maps_) return open(shard, RawFile::Mode::kRead)->read_at(offset, out);
   const std::byte* const from = mapped(shard) + offset;
   auto copy = [&] { std::memcpy(out.data(), from, out.size()); };
   if (!without_bus_error(copy)) throw_lost({&shard, 1});
 }
 
+std::size_t ShardFiles::read_direct(std::size_t shard, std::uint64_t offset,
+                                    std::span<std::byte> out) {
+  return open(shard, RawFile::Mode::kReadDirect)->read_direct(offset, out);
+}
+
 void ShardFiles::will_need(std::size_t shard, std::uint64_t offset, std::uint64_t bytes) {
-  if (!maps_) return open(shard)->will_need(offset, bytes);
+  if (!maps_) return open(shard, RawFile::Mode::kRead)->will_need(offset, bytes);
   static const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
   const std::uint64_t first = offset / page * page;
   ::madvise(

@@ -134,6 +134,12 @@ void add_data_options(CLI::App& command, bench::DataBenchOptions& options) {
   command.add_option("--order", options.order, "full or block")
       ->transform(CLI::CheckedTransformer(std::map<std::string, data::OrderMode>{
           {"full", data::OrderMode::kFull}, {"block", data::OrderMode::kBlock}}));
+  command.add_option("--access", options.access, "auto, map, read or direct: as data.access")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, data::Access>{{"auto", data::Access::kAuto},
+                                              {"map", data::Access::kMap},
+                                              {"read", data::Access::kRead},
+                                              {"direct", data::Access::kDirect}}));
 }
 
 }  // namespace

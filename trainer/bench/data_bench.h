@@ -6,6 +6,7 @@
 #include <string>
 
 #include "data/order.h"
+#include "data/shard_files.h"
 #include "launch/base/file_system.h"
 
 namespace atelier::bench {
@@ -16,6 +17,7 @@ struct DataBenchOptions {
   std::int64_t batch = 256;
   std::int64_t rounds = 7;
   data::OrderMode order = data::OrderMode::kFull;
+  data::Access access = data::Access::kAuto;
   bool cold = false;  ///< the files are not in the page cache
 };
 

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "data/large_memory.h"
 #include "data/raw_file.h"
 #include "data/reader.h"
 #include "data/shard_files.h"
@@ -106,33 +107,6 @@ class UnpackingAlone final : public DataReference {
   std::size_t bytes_ = 0;
 };
 
-/// A file that is read past the page cache.
-class DirectFile {
- public:
-  explicit DirectFile(const Path& path)
-      : path_(path), fd_(::open(path.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC)) {
-    if (fd_ >= 0) return;
-    throw RefusedError(text("Cannot read '", path.string(),
-                            "' past the page cache: ", std::generic_category().message(errno), "."),
-                       "Measure where the file system knows O_DIRECT.");
-  }
-  ~DirectFile() { ::close(fd_); }
-  DirectFile(const DirectFile&) = delete;
-  DirectFile& operator=(const DirectFile&) = delete;
-  [[nodiscard]] std::size_t size() const { return std::filesystem::file_size(path_); }
-  /// Bytes that came.
-  std::size_t read(void* out, std::size_t bytes, std::size_t offset) const {
-    const ssize_t came = ::pread(fd_, out, bytes, static_cast<off_t>(offset));
-    if (came > 0) return static_cast<std::size_t>(came);
-    throw IoError(text("Cannot read '", path_.string(), "' past the page cache: ",
-                       std::generic_category().message(came < 0 ? errno : EIO), "."));
-  }
-
- private:
-  Path path_;
-  int fd_;
-};
-
 std::vector<Path> shards_of(const data::Dataset& dataset, data::Split split) {
   std::vector<Path> paths;
   for (const data::ShardEntry& entry : dataset.manifest().shards)
@@ -143,26 +117,30 @@ std::vector<Path> shards_of(const data::Dataset& dataset, data::Split split) {
 class DirectReads final : public DataReference {
  public:
   DirectReads(const data::Dataset& dataset, data::Split split)
-      : paths_(shards_of(dataset, split)),
-        buffer_(std::aligned_alloc(kAligned, kAtOnce), std::free) {
+      : paths_(shards_of(dataset, split)), memory_(data::large_memory(kMemory)) {
+    std::memset(memory_.get(), 1, kMemory);
     for (const Path& path : paths_)
       bytes_ += data::RawFile(path, data::RawFile::Mode::kRead).size();
   }
   [[nodiscard]] std::string name() const override { return "direct reads"; }
   [[nodiscard]] std::size_t bytes() const override { return bytes_; }
   void run(std::size_t /*threads*/) override {
+    std::size_t to = 0;
     for (const Path& path : paths_) {
-      const DirectFile file(path);
-      const std::size_t size = file.size();
-      for (std::size_t at = 0; at < size;) at += file.read(buffer_.get(), kAtOnce, at);
+      const data::RawFile file(path, data::RawFile::Mode::kReadDirect);
+      const std::uint64_t size = file.size();
+      for (std::uint64_t at = 0; at < size; at += kAtOnce) {
+        static_cast<void>(file.read_direct(at, {memory_.get() + to, kAtOnce}));
+        to = (to + kAtOnce) % kMemory;
+      }
     }
   }
 
  private:
-  static constexpr std::size_t kAligned = 4096;
   static constexpr std::size_t kAtOnce = std::size_t{4} << 20U;
+  static constexpr std::size_t kMemory = std::size_t{512} << 20U;
   std::vector<Path> paths_;
-  std::unique_ptr<void, decltype(&std::free)> buffer_;
+  std::shared_ptr<std::byte> memory_;
   std::size_t bytes_ = 0;
 };
 

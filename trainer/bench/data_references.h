@@ -28,7 +28,8 @@ class DataReference {
 [[nodiscard]] std::unique_ptr<DataReference> unpacking_alone(const data::Dataset& dataset,
                                                              data::Split split);
 
-/// The shards, from the first byte to the last, past the page cache (O_DIRECT).
+/// The shards, from the first byte to the last, past the page cache (O_DIRECT) to memory that no
+/// cache of a processor holds: images that are to be mixed have to wait there too.
 [[nodiscard]] std::unique_ptr<DataReference> direct_reads(const data::Dataset& dataset,
                                                           data::Split split);
 

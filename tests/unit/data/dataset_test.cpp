@@ -233,7 +233,7 @@ TEST_P(StoredDatasetTest, gives_the_pixels_and_sums_that_raw_does) {
   EXPECT_EQ(dataset.mean(), raw.mean());
   EXPECT_EQ(dataset.stddev(), raw.stddev());
   EXPECT_EQ(dataset.id() == raw.id(), GetParam() != Storage::kEncoded) << "the content is pixels";
-  for (const Access access : {Access::kMap, Access::kRead}) {
+  for (const Access access : {Access::kMap, Access::kRead, Access::kDirect}) {
     Reader reader(dataset, Split::kTrain, {.access = access});
     std::vector<std::uint8_t> image(dataset.shape().bytes());
     for (std::uint64_t i = 0; i < 500; ++i) {
@@ -265,7 +265,8 @@ TEST_P(StoredDatasetTest, a_flip_in_a_shard_is_found_at_first_touch) {
     const std::uint64_t bytes = table == kImages ? image_bytes : rows;
     for (const auto [at, mask] : flips(shard.places[table].offset, bytes, 150)) {
       flip_byte(set() / shard.file, at, mask);
-      EXPECT_THROW(touch_all(at % 2 == 0 ? Access::kMap : Access::kRead), DataError) << at;
+      const std::array ways{Access::kMap, Access::kRead, Access::kDirect};
+      EXPECT_THROW(touch_all(ways.at(at % 3)), DataError) << at;
       flip_byte(set() / shard.file, at, mask);
     }
   }

@@ -1,4 +1,5 @@
 // What the loader holds does not grow with the dataset, its files, or the epochs that pass.
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -84,6 +85,32 @@ TEST_P(LoaderMemoryTest, does_not_grow_with_the_number_of_samples) {
   if (!kSanitized) {
     EXPECT_LT(large, small + 1024);
   }
+}
+
+// Blocks in use and those fetched ahead, some 70 MiB here.
+TEST(LoaderMemoryOfDirectReads, does_not_grow_with_the_number_of_samples) {
+  if (kSanitized) GTEST_SKIP() << "sanitizers keep what is freed, so that memory tells nothing";
+  LocalFileSystem files;
+  const test::TemporaryFolder folder;
+  const auto most_held = [&](const char* name, std::uint64_t samples) {
+    const Dataset dataset =
+        make_small(files, folder.path() / name, {.shape = {64, 64, 3}, .samples = {samples, 2, 2}});
+    const std::int64_t before = own_kilobytes();
+    Loader loader(dataset, Split::kTrain,
+                  {.batch = 64,
+                   .order = OrderMode::kBlock,
+                   .lanes = 4,
+                   .window = 1,
+                   .reading = {.access = Access::kDirect}});
+    std::int64_t most = 0;
+    for (std::uint64_t i = 0; i < samples / 64; ++i) {
+      static_cast<void>(loader.next());
+      if (i % 16 == 0) most = std::max(most, own_kilobytes() - before);
+    }
+    return most;
+  };
+  constexpr std::int64_t kPiece = 33 * 1024;  // memory comes in pieces
+  EXPECT_LT(most_held("large", 20000), most_held("small", 10000) + kPiece);
 }
 
 }  // namespace

@@ -159,11 +159,14 @@ TEST_F(LoaderTest, images_lie_in_memory_of_the_callers_making) {
 TEST_F(LoaderTest, any_number_of_readers_and_any_way_of_reading_give_the_same) {
   const Dataset dataset = make_small(files_, folder_ / "set");
   const auto expected = global_samples(dataset, {.batch = 13, .seed = 3}, 1, 40);
-  for (const Access access : {Access::kMap, Access::kRead}) {
+  for (const Access access : {Access::kMap, Access::kRead, Access::kDirect}) {
     for (const Check check : {Check::kOff, Check::kOnce, Check::kAlways}) {
       for (const std::size_t readers : {1U, 2U, 5U}) {
-        const LoaderOptions options{
-            .batch = 13, .seed = 3, .reading = {access, check}, .readers = readers, .depth = 4};
+        const LoaderOptions options{.batch = 13,
+                                    .seed = 3,
+                                    .reading = {.access = access, .check = check},
+                                    .readers = readers,
+                                    .depth = 4};
         EXPECT_EQ(global_samples(dataset, options, 2, 40), expected);
       }
     }
@@ -188,6 +191,21 @@ TEST_F(LoaderTest, in_block_mode_too_every_world_size_gets_the_same_samples_of_e
     EXPECT_EQ(one, global_samples(dataset, options, world, 30)) << world;
   }
   EXPECT_NE(one, global_samples(dataset, {.batch = 13, .seed = 3}, 1, 30));
+}
+
+TEST_F(LoaderTest, blocks_that_are_read_directly_give_the_same_samples_whatever_the_storage) {
+  for (const Storage storage : {Storage::kRaw, Storage::kDeflate}) {
+    const Dataset dataset =
+        make_small(files_, folder_ / storage_name(storage), {.storage = storage});
+    LoaderOptions options{
+        .batch = 13, .seed = 3, .order = OrderMode::kBlock, .lanes = 4, .window = 2};
+    const auto mapped = global_samples(dataset, options, 1, 60);
+    options.reading.access = Access::kDirect;
+    for (const std::size_t readers : {1U, 3U}) {
+      options.readers = readers;
+      EXPECT_EQ(global_samples(dataset, options, 2, 60), mapped);
+    }
+  }
 }
 
 TEST_F(LoaderTest, an_epoch_that_changes_its_batch_and_world_on_the_way_is_still_exactly_once) {
