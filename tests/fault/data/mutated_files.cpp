@@ -208,17 +208,19 @@ class Samples {
   }
   [[nodiscard]] std::vector<std::uint8_t> unchecked() { return read(Check::kOff); }
 
+  /// However the files are read; each way in turn.
   void require_same() {
-    if (read(Check::kOnce) != pixels_) {
+    constexpr std::array kWays{Access::kMap, Access::kRead, Access::kDirect};
+    if (read(Check::kOnce, kWays.at(turn_++ % kWays.size())) != pixels_) {
       std::cerr << "A wrong sample came out of a mutated file.\n";
       std::abort();
     }
   }
 
  private:
-  std::vector<std::uint8_t> read(Check check) {
+  std::vector<std::uint8_t> read(Check check, Access access = Access::kAuto) {
     const Dataset dataset = Dataset::open(files_, folder_);
-    Reader reader(dataset, Split::kTrain, {.check = check});
+    Reader reader(dataset, Split::kTrain, {.access = access, .check = check});
     std::vector<std::uint64_t> indices(reader.size());
     std::iota(indices.begin(), indices.end(), std::uint64_t{0});
     std::vector<std::uint8_t> pixels(reader.size() * reader.shape().bytes());
@@ -232,6 +234,7 @@ class Samples {
   LocalFileSystem files_;
   Path folder_;
   std::vector<std::uint8_t> pixels_;
+  std::size_t turn_ = 0;
 };
 
 // A manifest that vouches for itself, so that what it says is looked at.
