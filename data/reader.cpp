@@ -212,7 +212,10 @@ Reader::Coming Reader::will_need(std::uint64_t index) {
   }
   BlockPlace block;
   if (find_block(kImages, place, block)) return {};  // whoever reads it is told
-  if (cache_ != nullptr) return {.bytes = block.bytes, .kept = cached_block(place)};
+  if (cache_ != nullptr) {
+    return {.bytes = block.bytes,
+            .kept = cache_->want(block_number(place), {place.shard, block.offset, block.bytes})};
+  }
   files_.will_need(place.shard, block.offset, block.bytes);
   return {.bytes = block.bytes};
 }

@@ -1,13 +1,8 @@
 #include "trainer/bench/data_references.h"
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <functional>
-#include <system_error>
 #include <thread>
 #include <vector>
 
