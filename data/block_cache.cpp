@@ -13,8 +13,9 @@
 namespace atelier::data {
 namespace {
 
-// A disk of our days gives all it has when it is asked for a few things at once.
-constexpr int kThreads = 4;
+// A disk of our days gives all it has when it is asked for many things at once (measured: with 4 an
+// eighth less, with 12 no more).
+constexpr int kThreads = 8;
 
 std::uint64_t rounded_up(std::uint64_t bytes) {
   constexpr std::uint64_t kUnit = RawFile::kDirectUnit;
