@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 #include <set>
+#include <type_traits>
 #include <utility>
 
 #include "data/import/class_folders.h"
@@ -19,40 +20,42 @@ constexpr std::size_t kPieceBytes = std::size_t{1} << 20U;
 
 bool is_decimal(Number number) { return number == Number::kF32 || number == Number::kF64; }
 
-template <typename T>
-double number_at(const std::byte* place) {
-  T value{};
-  std::memcpy(&value, place, sizeof(T));
-  return static_cast<double>(value);
-}
-
-double value_at(const std::byte* place, Number number) {
+/// visit(value), where value(i) is element `i`: what it is made of is asked once for all.
+template <typename Visit>
+void visit_numbers(std::span<const std::byte> elements, Number number, Visit visit) {
+  const auto as = [&]<typename T>(T /*type*/) {
+    visit([&](std::size_t i) {
+      T value{};
+      std::memcpy(&value, &elements[i * sizeof(T)], sizeof(T));
+      return value;
+    });
+  };
   switch (number) {
     case Number::kBool:
     case Number::kU8:
-      return number_at<std::uint8_t>(place);
+      return as(std::uint8_t{});
     case Number::kI8:
-      return number_at<std::int8_t>(place);
+      return as(std::int8_t{});
     case Number::kU16:
-      return number_at<std::uint16_t>(place);
+      return as(std::uint16_t{});
     case Number::kI16:
-      return number_at<std::int16_t>(place);
+      return as(std::int16_t{});
     case Number::kU32:
-      return number_at<std::uint32_t>(place);
+      return as(std::uint32_t{});
     case Number::kI32:
-      return number_at<std::int32_t>(place);
+      return as(std::int32_t{});
     case Number::kU64:
-      return number_at<std::uint64_t>(place);
+      return as(std::uint64_t{});
     case Number::kI64:
-      return number_at<std::int64_t>(place);
+      return as(std::int64_t{});
     case Number::kF32:
-      return number_at<float>(place);
+      return as(float{});
     case Number::kF64:
-      return number_at<double>(place);
+      return as(double{});
     case Number::kOther:
       break;
   }
-  return std::numeric_limits<double>::quiet_NaN();
+  throw InternalError("Numbers of a type that is not read.");
 }
 
 /// How values become bytes: round(scale · value + shift).
@@ -60,6 +63,9 @@ struct Range {
   double scale = 1;
   double shift = 0;
   std::string_view words = "0 to 255";
+  [[nodiscard]] std::uint8_t byte_of(double value) const {
+    return static_cast<std::uint8_t>(std::lround(std::clamp(value * scale + shift, 0.0, 255.0)));
+  }
 };
 
 struct Axes {
@@ -144,6 +150,7 @@ class ArraySource final : public ImageSource {
     std::vector<std::vector<std::int64_t>> labels;
     for (Part& part : parts_) {
       part.range = range_of(part);
+      part.table = byte_table(info(part).number, part.range);
       labels.push_back(labels_of(part, listing));
     }
     name_classes(labels, listing);
@@ -178,7 +185,8 @@ class ArraySource final : public ImageSource {
     std::size_t array;
     Axes axes;
     Range range = {};
-    std::size_t first = 0;  ///< id
+    std::vector<std::uint8_t> table = {};  ///< byte → pixel, where values are bytes
+    std::size_t first = 0;                 ///< id
   };
 
   [[nodiscard]] const ArrayInfo& info(const Part& part) const { return infos_.at(part.array); }
@@ -242,10 +250,18 @@ class ArraySource final : public ImageSource {
     if (info(part).number == Number::kBool) return {255, 0, "truth values"};
     double least = std::numeric_limits<double>::infinity();
     double most = -least;
-    each_value(part.array, [&](double value) {
-      least = std::min(least, value);
-      most = std::max(most, value);
-      if (!std::isfinite(value)) least = -std::numeric_limits<double>::infinity();
+    each_piece(part.array, [&](auto value, std::size_t count) {
+      auto low = value(0);
+      auto high = low;
+      bool finite = true;
+      for (std::size_t i = 0; i < count; ++i) {
+        low = std::min(low, value(i));
+        high = std::max(high, value(i));
+        if constexpr (std::is_floating_point_v<decltype(low)>) finite &= std::isfinite(value(i));
+      }
+      least = std::min(least, static_cast<double>(low));
+      most = std::max(most, static_cast<double>(high));
+      if (!finite) least = -std::numeric_limits<double>::infinity();
     });
     if (is_decimal(info(part).number)) {
       if (least >= 0 && most <= 1) return {255, 0, "decimals of 0 to 1"};
@@ -259,8 +275,9 @@ class ArraySource final : public ImageSource {
                     "Pixels are 0 to 255, or decimals of 0 to 1 or of -1 to 1.");
   }
 
-  // Pieces hold whole elements.
-  void each_value(std::size_t array, const std::function<void(double)>& see) {
+  // see(value, count), for each piece: as visit_numbers().
+  template <typename See>
+  void each_piece(std::size_t array, See see) {
     const Number number = infos_.at(array).number;
     const std::size_t width = width_of(number);
     file_->read(array, [&](ByteStream& elements) {
@@ -270,21 +287,38 @@ class ArraySource final : public ImageSource {
         const std::span<std::byte> part =
             std::span(piece).first(std::min<std::uint64_t>(left, kPieceBytes));
         read_exactly(elements, part);
-        for (std::size_t at = 0; at < part.size(); at += width) see(value_at(&part[at], number));
+        visit_numbers(part, number, [&](auto value) { see(value, part.size() / width); });
         left -= part.size();
       }
     });
   }
 
+  // Most arrays hold bytes, whose few values are worked out once.
+  static std::vector<std::uint8_t> byte_table(Number number, const Range& range) {
+    if (width_of(number) != 1) return {};
+    std::vector<std::uint8_t> bytes(256);
+    std::iota(bytes.begin(), bytes.end(), std::uint8_t{0});
+    std::vector<std::uint8_t> table(bytes.size());
+    visit_numbers(std::as_bytes(std::span(bytes)), number, [&](auto value) {
+      for (std::size_t i = 0; i < table.size(); ++i)
+        table[i] = range.byte_of(static_cast<double>(value(i)));
+    });
+    return table;
+  }
+
   Image pixels_of(std::span<const std::byte> row, const Part& part) const {
     Image image{part.axes.shape, std::vector<std::uint8_t>(part.axes.shape.bytes())};
-    const Number number = info(part).number;
-    const std::size_t width = width_of(number);
-    for (std::size_t i = 0; i < image.pixels.size(); ++i) {
-      const std::byte* const place = &row[part.axes.stored_at(i) * width];
-      const double value = value_at(place, number) * part.range.scale + part.range.shift;
-      image.pixels[i] = static_cast<std::uint8_t>(std::lround(std::clamp(value, 0.0, 255.0)));
+    const auto fill = [&](auto byte) {
+      for (std::size_t i = 0; i < image.pixels.size(); ++i)
+        image.pixels[i] = byte(part.axes.stored_at(i));
+    };
+    if (!part.table.empty()) {
+      fill([&](std::size_t i) { return part.table[std::to_integer<std::uint8_t>(row[i])]; });
+      return image;
     }
+    visit_numbers(row, info(part).number, [&](auto value) {
+      fill([&](std::size_t i) { return part.range.byte_of(static_cast<double>(value(i))); });
+    });
     return image;
   }
 
@@ -323,9 +357,11 @@ class ArraySource final : public ImageSource {
     std::string labelled = "without labels";
     if (found) {
       std::uint64_t at = 0;
-      each_value(found->array, [&](double value) {
-        if (at++ % found->columns == found->column)
-          labels.push_back(static_cast<std::int64_t>(value));
+      each_piece(found->array, [&](auto value, std::size_t count) {
+        for (std::size_t i = 0; i < count; ++i) {
+          if (at++ % found->columns == found->column)
+            labels.push_back(static_cast<std::int64_t>(value(i)));
+        }
       });
       labelled = text("labels '", infos_[found->array].name, "'",
                       found->columns > 1 ? text(", column ", found->column) : "");

@@ -85,7 +85,8 @@ class Arrays(ImportTest):
         images = pictures(30)
         path = self.folder / "images.npy"
         for array in (images, images.transpose(0, 3, 1, 2).copy(), images.astype(numpy.float32) / 255,
-                      images.astype(numpy.float64) / 127.5 - 1, images.astype(numpy.int64)):
+                      images.astype(numpy.float64) / 127.5 - 1,
+                      *(images.astype(kind) for kind in ("u2", "u4", "u8", "i2", "i4", "i8", "f4", "f8"))):
             numpy.save(path, array)
             found, _ = self.imported(path)
             self.assert_samples(found, images, ["images"] * 30)
@@ -94,11 +95,20 @@ class Arrays(ImportTest):
             numpy.save(path, array)
             found, _ = self.imported(path)
             self.assert_samples(found, wanted.astype(numpy.uint8), ["images"] * 30)
+        numpy.save(path, (grey // 2).astype(numpy.int8))
+        self.assert_samples(self.imported(path)[0], grey // 2, ["images"] * 30)
 
     def test_npy_that_cannot_be_meant_is_refused(self):
         path = self.folder / "images.npy"
         numpy.save(path, RANDOM.normal(size=(4, 8, 8)))
         self.assertRegex(self.refused(path), r"its values go from -\d.* to \d.*decimals of 0 to 1")
+        for value in numpy.nan, numpy.inf, -numpy.inf:
+            odd = numpy.full((300, 32, 32), 0.5)
+            odd[150, 3, 4] = value
+            numpy.save(path, odd)
+            self.assertIn("decimals of 0 to 1", self.refused(path))
+        numpy.save(path, -pictures(4).astype(numpy.int8))
+        self.assertRegex(self.refused(path), r"its values go from -\d")
         numpy.save(path, RANDOM.normal(size=(4, 8)))
         self.assertRegex(self.refused(path), r"no images .*images \[4, 8\]")
         numpy.save(path, numpy.asfortranarray(pictures(4)))
