@@ -1,9 +1,13 @@
 #include "data/resize.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
+#include <optional>
+#include <vector>
 
+#include "launch/base/clones.h"
 #include "launch/base/error.h"
 #include "launch/base/text.h"
 
@@ -13,16 +17,21 @@ namespace {
 constexpr int kFractionBits = 14;
 constexpr std::int32_t kOne = 1 << kFractionBits;
 
-/// One output sample: weights (summing to kOne) of inputs from `first` on.
+/// One output: weights (summing to kOne, each less than 2 kOne) of inputs from `first` on. 16 bits:
+/// processors then multiply many at once.
 struct Taps {
   std::size_t first = 0;
-  std::vector<std::int32_t> weights;
+  std::vector<std::int16_t> weights;
 };
 
-/// A line of pixels through an image: how many, and the distance between neighbours.
-struct Lines {
-  std::size_t count;
-  std::size_t step;
+/// `extent` inputs of a line of `size`, from `from` on, become `out` outputs.
+struct Stretch {
+  Filter filter;
+  double from;
+  double extent;
+  std::size_t size;
+  int out;
+  bool operator==(const Stretch&) const = default;
 };
 
 double lanczos3(double x) {
@@ -46,8 +55,8 @@ double weight_of(Filter filter, double x) {
   return filter == Filter::kLanczos ? lanczos3(x) : 1.0 - x;
 }
 
-// `from` + `extent` inputs of a line of `size` become `out` outputs.
-std::vector<Taps> taps_of(Filter filter, double from, double extent, std::size_t size, int out) {
+std::vector<Taps> taps_of(const Stretch& stretch) {
+  const auto& [filter, from, extent, size, out] = stretch;
   const double scale = extent / out;
   const double widen = std::max(scale, 1.0);
   const double narrow = 1.0 / widen;
@@ -67,51 +76,97 @@ std::vector<Taps> taps_of(Filter filter, double from, double extent, std::size_t
     Taps taps{first, {}};
     std::int32_t total = 0;
     for (const double weight : weights) {
-      taps.weights.push_back(static_cast<std::int32_t>(std::lround(weight / sum * kOne)));
+      taps.weights.push_back(static_cast<std::int16_t>(std::lround(weight / sum * kOne)));
       total += taps.weights.back();
     }
     // Rounding must not change the brightness of a flat area: the heaviest weight takes the rest.
-    *std::max_element(taps.weights.begin(), taps.weights.end()) += kOne - total;
+    std::int16_t& heaviest = *std::max_element(taps.weights.begin(), taps.weights.end());
+    heaviest = static_cast<std::int16_t>(heaviest + kOne - total);
     all.push_back(std::move(taps));
   }
   return all;
 }
 
-std::uint8_t rounded(std::int64_t sum) {
-  return static_cast<std::uint8_t>(
-      std::clamp<std::int64_t>((sum + kOne / 2) >> kFractionBits, 0, 255));
+std::uint8_t rounded(std::int32_t sum) {
+  return static_cast<std::uint8_t>(std::clamp((sum + kOne / 2) >> kFractionBits, 0, 255));
 }
 
-/// One direction of a resize: along the lines that are resampled, and across them.
-struct Pass {
-  Lines along_in;   ///< count: channels; step: from one input of a line to the next
-  Lines along_out;  ///< step: from one output to the next
-  Lines across;     ///< count: lines; step: from one line of the input to the next
-  std::size_t across_out_step;
-};
+// Images of a collection often have one size: a thread keeps the last taps of either direction.
+const std::vector<Taps>& kept_taps(const Stretch& stretch, bool of_rows) {
+  struct Kept {
+    std::optional<Stretch> stretch;
+    std::vector<Taps> taps;
+  };
+  thread_local std::array<Kept, 2> all;
+  Kept& kept = all.at(of_rows ? 0 : 1);
+  if (kept.stretch != stretch) {
+    kept.taps = taps_of(stretch);
+    kept.stretch = stretch;
+  }
+  return kept.taps;
+}
 
-std::int64_t weighted_sum(const Taps& taps, const std::uint8_t* line, std::size_t step) {
-  std::int64_t sum = 0;
-  const std::uint8_t* from = line + taps.first * step;
-  for (const std::int32_t weight : taps.weights) {
-    sum += std::int64_t{weight} * *from;
+// Values of as many rows, side by side: what happens to a row happens to all of them at once.
+using Strip = std::array<std::int16_t, 16>;
+
+ATELIER_CLONES void resample_strip(const Taps& taps, const Strip* in, std::size_t step,
+                                   std::array<std::uint8_t, Strip{}.size()>& out) {
+  std::array<std::int32_t, Strip{}.size()> sums{};
+  const Strip* from = in + taps.first * step;
+  for (const std::int16_t weight : taps.weights) {
+    for (std::size_t row = 0; row < sums.size(); ++row) sums[row] += weight * (*from)[row];
     from += step;
   }
-  return sum;
+  for (std::size_t row = 0; row < sums.size(); ++row) out[row] = rounded(sums[row]);
 }
 
-// Resamples every row (or, transposed by the strides, every column).
-void resample(const std::vector<Taps>& taps, const Pass& pass, const std::uint8_t* in,
-              std::uint8_t* out) {
-  for (std::size_t line = 0; line < pass.across.count; ++line) {
-    for (std::size_t i = 0; i < taps.size(); ++i) {
-      for (std::size_t c = 0; c < pass.along_in.count; ++c) {
-        const std::uint8_t* const from = in + line * pass.across.step + c;
-        out[line * pass.across_out_step + i * pass.along_out.step + c] =
-            rounded(weighted_sum(taps[i], from, pass.along_in.step));
-      }
+Image resample_rows(const Image& image, const std::vector<Taps>& taps) {
+  Image out{{image.shape.height, static_cast<int>(taps.size()), image.shape.channels}, {}};
+  out.pixels.resize(out.shape.bytes());
+  const auto rows = static_cast<std::size_t>(image.shape.height);
+  const auto channels = static_cast<std::size_t>(image.shape.channels);
+  const std::size_t in_row = image.pixels.size() / rows;
+  const std::size_t out_row = out.pixels.size() / rows;
+  std::vector<Strip> strip(in_row);
+  std::array<std::uint8_t, Strip{}.size()> resampled{};
+  for (std::size_t first = 0; first < rows; first += resampled.size()) {
+    const std::size_t count = std::min(resampled.size(), rows - first);
+    for (std::size_t row = 0; row < count; ++row) {
+      const std::uint8_t* const from = &image.pixels[(first + row) * in_row];
+      for (std::size_t x = 0; x < in_row; ++x) strip[x][row] = from[x];
+    }
+    for (std::size_t x = 0; x < out_row; ++x) {
+      resample_strip(taps[x / channels], &strip[x % channels], channels, resampled);
+      for (std::size_t row = 0; row < count; ++row)
+        out.pixels[(first + row) * out_row + x] = resampled[row];
     }
   }
+  return out;
+}
+
+ATELIER_CLONES void add_row(std::int16_t weight, const std::uint8_t* from,
+                            std::vector<std::int32_t>& sums) {
+  std::int32_t* const to = sums.data();
+  const std::size_t count = sums.size();
+  for (std::size_t x = 0; x < count; ++x) to[x] += weight * std::int16_t{from[x]};
+}
+
+// A whole row at a time: its values lie side by side.
+Image resample_columns(const Image& image, const std::vector<Taps>& taps) {
+  Image out{{static_cast<int>(taps.size()), image.shape.width, image.shape.channels}, {}};
+  out.pixels.resize(out.shape.bytes());
+  const std::size_t row = out.pixels.size() / taps.size();
+  std::vector<std::int32_t> sums(row);
+  for (std::size_t y = 0; y < taps.size(); ++y) {
+    std::fill(sums.begin(), sums.end(), 0);
+    const std::uint8_t* from = &image.pixels[taps[y].first * row];
+    for (const std::int16_t weight : taps[y].weights) {
+      add_row(weight, from, sums);
+      from += row;
+    }
+    std::transform(sums.begin(), sums.end(), &out.pixels[y * row], rounded);
+  }
+  return out;
 }
 
 /// The part of an image that becomes all of another. Units: pixels.
@@ -121,32 +176,13 @@ struct Part {
 };
 
 Image scaled(const Image& image, const Part& part, const Geometry& to) {
-  const auto channels = static_cast<std::size_t>(image.shape.channels);
   const auto rows = static_cast<std::size_t>(image.shape.height);
   const auto columns = static_cast<std::size_t>(image.shape.width);
-  const auto out_columns = static_cast<std::size_t>(to.width);
   const double left = (image.shape.width - part.width) / 2;
   const double top = (image.shape.height - part.height) / 2;
-
-  Image narrow{{image.shape.height, to.width, image.shape.channels}, {}};
-  narrow.pixels.resize(narrow.shape.bytes());
-  resample(taps_of(to.filter, left, part.width, columns, to.width),
-           {.along_in = {channels, channels},
-            .along_out = {channels, channels},
-            .across = {rows, columns * channels},
-            .across_out_step = out_columns * channels},
-           image.pixels.data(), narrow.pixels.data());
-
-  Image out{{to.height, to.width, image.shape.channels}, {}};
-  out.pixels.resize(out.shape.bytes());
-  const std::size_t row_bytes = out_columns * channels;
-  resample(taps_of(to.filter, top, part.height, rows, to.height),
-           {.along_in = {channels, row_bytes},
-            .along_out = {channels, row_bytes},
-            .across = {out_columns, channels},
-            .across_out_step = channels},
-           narrow.pixels.data(), out.pixels.data());
-  return out;
+  const Stretch across{to.filter, left, part.width, columns, to.width};
+  const Stretch down{to.filter, top, part.height, rows, to.height};
+  return resample_columns(resample_rows(image, kept_taps(across, true)), kept_taps(down, false));
 }
 
 Image centred_on_black(const Image& image, int height, int width) {

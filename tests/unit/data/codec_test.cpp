@@ -139,6 +139,24 @@ TEST(Resize, keeps_flat_areas_flat_and_crops_the_centre) {
   EXPECT_GT(resized(wide, {.height = 2, .width = 2}).pixels[0], 150);
 }
 
+TEST(Resize, does_the_same_to_every_row_and_column_whatever_came_before) {
+  for (const int channels : {1, 3}) {
+    for (const Filter filter : {Filter::kLanczos, Filter::kBox, Filter::kBilinear}) {
+      // More rows than are resampled at once, and a rest.
+      Image slope{{37, 50, channels}, {}};
+      for (std::size_t i = 0; i < slope.shape.bytes(); ++i)
+        slope.pixels.push_back(
+            static_cast<std::uint8_t>(5 * (i / static_cast<std::size_t>(channels) % 50)));
+      const Image out =
+          resized(slope, {.height = 20, .width = 23, .fit = Fit::kStretch, .filter = filter});
+      const auto row = out.pixels.size() / 20;
+      for (std::size_t i = row; i < out.pixels.size(); ++i)
+        ASSERT_EQ(out.pixels[i], out.pixels[i - row]) << i;
+      EXPECT_LT(out.pixels.front(), out.pixels.back());
+    }
+  }
+}
+
 TEST(Channels, grey_survives_the_way_to_colour_and_back) {
   const Image grey = test_picture({9, 9, 1}, 3);
 
