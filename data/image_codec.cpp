@@ -10,6 +10,8 @@
 namespace atelier::data {
 namespace {
 
+constexpr std::array<unsigned char, 3> kJpeg{0xFF, 0xD8, 0xFF};
+
 template <std::size_t size>
 bool begins_with(std::span<const std::byte> file, const std::array<unsigned char, size>& magic) {
   return file.size() >= size &&
@@ -37,7 +39,6 @@ void check_decodable(const ImageShape& shape, const std::string& name) {
 }
 
 Image decode_image(std::span<const std::byte> file, const std::string& name) {
-  constexpr std::array<unsigned char, 3> kJpeg{0xFF, 0xD8, 0xFF};
   constexpr std::array<unsigned char, 8> kPng{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
   if (file.empty()) fail_decoding(name, "it is empty");
   if (begins_with(file, kJpeg)) return decode_jpeg(file, name);
@@ -48,6 +49,12 @@ Image decode_image(std::span<const std::byte> file, const std::string& name) {
       begins_with(file.subspan(std::min<std::size_t>(8, file.size())), kWebp))
     return decode_webp(file, name);
   fail_decoding(name, "it is no JPEG, PNG or WebP file");
+}
+
+bool decode_image_to(std::span<const std::byte> file, const std::string& name,
+                     const ImageShape& shape, std::span<std::uint8_t> out) {
+  ATELIER_CHECK(out.size() == shape.bytes(), "room for the pixels");
+  return begins_with(file, kJpeg) && decode_jpeg_to(file, name, shape, out);
 }
 
 }  // namespace atelier::data

@@ -26,6 +26,12 @@ inline constexpr std::uint64_t kMaxImagePixels = std::uint64_t{1} << 26U;
 /// JPEG, PNG or WebP, told apart by their first bytes. `name` is for messages. Throws: DataError.
 [[nodiscard]] Image decode_image(std::span<const std::byte> file, const std::string& name);
 
+/// The same, straight to `out`, where nothing has to be converted: of a JPEG that has that shape
+/// and stands upright. Of any other file: false, and `out` is as it was. After an error it is
+/// anything.
+[[nodiscard]] bool decode_image_to(std::span<const std::byte> file, const std::string& name,
+                                   const ImageShape& shape, std::span<std::uint8_t> out);
+
 /// Throws: DataError when shape and number of bytes disagree.
 [[nodiscard]] std::string encode_png(const ImageShape& shape, std::span<const std::uint8_t> pixels);
 

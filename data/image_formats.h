@@ -11,6 +11,9 @@
 namespace atelier::data {
 
 [[nodiscard]] Image decode_jpeg(std::span<const std::byte> file, const std::string& name);
+/// As decode_image_to().
+[[nodiscard]] bool decode_jpeg_to(std::span<const std::byte> file, const std::string& name,
+                                  const ImageShape& shape, std::span<std::uint8_t> out);
 [[nodiscard]] Image decode_png(std::span<const std::byte> file, const std::string& name);
 [[nodiscard]] Image decode_webp(std::span<const std::byte> file, const std::string& name);
 

@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <array>
 #include <csetjmp>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include <jerror.h>
 #include <jpeglib.h>
@@ -88,12 +90,29 @@ bool read_header(Decompressor& jpeg, std::span<const std::byte> file) {
   return true;
 }
 
-bool read_rows(Decompressor& jpeg, std::uint8_t* out, std::size_t row_bytes) {
+// libjpeg-turbo writes a row past the processor's caches if it begins at a multiple of 32 bytes.
+// As it is read again at once, that halves the speed of decoding (measured: 23 and 43 thousand
+// images of 64x64 a second). So rows come by way of one that begins elsewhere.
+class RowByTheWay {
+ public:
+  explicit RowByTheWay(std::size_t bytes) : memory_(bytes + 2 * kUnit) {}
+  [[nodiscard]] std::uint8_t* begin() {
+    const auto at = reinterpret_cast<std::uintptr_t>(memory_.data());
+    return memory_.data() + (kUnit - at % kUnit) + kUnit / 2;
+  }
+
+ private:
+  static constexpr std::size_t kUnit = 32;
+  std::vector<std::uint8_t> memory_;
+};
+
+bool read_rows(Decompressor& jpeg, JSAMPROW row, std::uint8_t* out, std::size_t row_bytes) {
   if (setjmp(jpeg.error.jump) != 0) return false;
   jpeg_start_decompress(&jpeg.info);
   while (jpeg.info.output_scanline < jpeg.info.output_height) {
-    JSAMPROW row = out + jpeg.info.output_scanline * row_bytes;
+    std::uint8_t* const to = out + jpeg.info.output_scanline * row_bytes;
     jpeg_read_scanlines(&jpeg.info, &row, 1);
+    std::memcpy(to, row, row_bytes);
   }
   jpeg_finish_decompress(&jpeg.info);
   return true;
@@ -123,25 +142,41 @@ int orientation_of(const jpeg_decompress_struct& info) {
   return 1;
 }
 
+ImageShape shape_of(const jpeg_decompress_struct& info) {
+  return {static_cast<int>(info.output_height), static_cast<int>(info.output_width),
+          is_cmyk(info) ? 3 : info.output_components};
+}
+
 }  // namespace
 
 Image decode_jpeg(std::span<const std::byte> file, const std::string& name) {
   Decompressor jpeg;
   if (!read_header(jpeg, file)) fail_decoding(name, jpeg.error.message.data());
-  const int components = jpeg.info.output_components;
-  const bool cmyk = is_cmyk(jpeg.info);
   Image image;
-  image.shape = {static_cast<int>(jpeg.info.output_height),
-                 static_cast<int>(jpeg.info.output_width), cmyk ? 3 : components};
+  image.shape = shape_of(jpeg.info);
   check_decodable(image.shape, name);
-  const std::size_t row_bytes =
-      static_cast<std::size_t>(image.shape.width) * static_cast<std::size_t>(components);
+  const std::size_t row_bytes = static_cast<std::size_t>(image.shape.width) *
+                                static_cast<std::size_t>(jpeg.info.output_components);
   image.pixels.resize(row_bytes * static_cast<std::size_t>(image.shape.height));
   const int orientation = orientation_of(jpeg.info);
-  if (!read_rows(jpeg, image.pixels.data(), row_bytes))
+  RowByTheWay row(row_bytes);
+  if (!read_rows(jpeg, row.begin(), image.pixels.data(), row_bytes))
     fail_decoding(name, jpeg.error.message.data());
-  if (cmyk) image.pixels = rgb_of_cmyk(image.pixels, jpeg.info.saw_Adobe_marker != 0);
+  if (is_cmyk(jpeg.info)) image.pixels = rgb_of_cmyk(image.pixels, jpeg.info.saw_Adobe_marker != 0);
   return upright(std::move(image), orientation);
+}
+
+bool decode_jpeg_to(std::span<const std::byte> file, const std::string& name,
+                    const ImageShape& shape, std::span<std::uint8_t> out) {
+  Decompressor jpeg;
+  if (!read_header(jpeg, file)) fail_decoding(name, jpeg.error.message.data());
+  if (shape_of(jpeg.info) != shape || is_cmyk(jpeg.info) || orientation_of(jpeg.info) != 1)
+    return false;
+  const std::size_t row_bytes = out.size() / static_cast<std::size_t>(shape.height);
+  RowByTheWay row(row_bytes);
+  if (!read_rows(jpeg, row.begin(), out.data(), row_bytes))
+    fail_decoding(name, jpeg.error.message.data());
+  return true;
 }
 
 }  // namespace atelier::data

@@ -33,6 +33,7 @@ void inflate_to(std::span<const std::byte> stored, std::span<std::uint8_t> out) 
 
 void decode_to(const Packing& packing, const ImageShape& shape, std::span<const std::byte> stored,
                std::span<std::uint8_t> out) {
+  if (decode_image_to(stored, "", shape, out)) return;
   Image image = decode_image(stored, "");
   if (image.shape.height != shape.height || image.shape.width != shape.width) {
     image = resized(image, {.height = shape.height,

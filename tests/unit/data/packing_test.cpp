@@ -71,6 +71,29 @@ TEST(PackingTest, files_become_the_pixels_that_an_import_makes_of_them) {
   }
 }
 
+TEST(PackingTest, files_of_the_very_shape_become_what_they_show) {
+  const Image picture = test_picture({24, 24, 3}, 3);
+  const std::string upright = encode_jpeg(picture);
+  // EXIF in its shortest form: one entry, orientation 6, a quarter turn.
+  constexpr std::string_view kTurn(
+      "\xFF\xE1\0\x22"
+      "Exif\0\0MM\0\x2A\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0",
+      36);
+  const std::string turned = upright.substr(0, 2) + std::string(kTurn) + upright.substr(2);
+  EXPECT_NE(decode_image(std::as_bytes(std::span(turned)), "turned").pixels,
+            decode_image(std::as_bytes(std::span(upright)), "upright").pixels);
+  for (const std::string& file : {upright, turned, encode_png(picture.shape, picture.pixels)}) {
+    const auto bytes = std::as_bytes(std::span(file));
+    const Image wanted = decode_image(bytes, "picture");
+    for (std::size_t shift = 0; shift < 32; ++shift) {  // wherever rows begin
+      Pixels room(wanted.pixels.size() + 32);
+      const auto out = std::span(room).subspan(shift, wanted.pixels.size());
+      unpack({Storage::kEncoded}, picture.shape, bytes, out);
+      EXPECT_TRUE(std::equal(out.begin(), out.end(), wanted.pixels.begin())) << shift;
+    }
+  }
+}
+
 TEST(PackingTest, names_of_storages_fits_and_filters_are_read_back) {
   for (const Storage storage : {Storage::kRaw, Storage::kDeflate, Storage::kEncoded}) {
     const Packing packing{storage, Fit::kPad, Filter::kBox};
