@@ -106,13 +106,13 @@ const std::vector<Taps>& kept_taps(const Stretch& stretch, bool of_rows) {
   return kept.taps;
 }
 
-// Values of as many rows, side by side: what happens to a row happens to all of them at once.
-using Strip = std::array<std::int16_t, 16>;
+// A value of each of as many rows, side by side: what happens to one happens to all at once.
+using SixteenRows = std::array<std::int16_t, 16>;
 
-ATELIER_CLONES void resample_strip(const Taps& taps, const Strip* in, std::size_t step,
-                                   std::array<std::uint8_t, Strip{}.size()>& out) {
-  std::array<std::int32_t, Strip{}.size()> sums{};
-  const Strip* from = in + taps.first * step;
+ATELIER_CLONES void weighted_sums(const Taps& taps, const SixteenRows* in, std::size_t step,
+                                  std::array<std::uint8_t, SixteenRows{}.size()>& out) {
+  std::array<std::int32_t, SixteenRows{}.size()> sums{};
+  const SixteenRows* from = in + taps.first * step;
   for (const std::int16_t weight : taps.weights) {
     for (std::size_t row = 0; row < sums.size(); ++row) sums[row] += weight * (*from)[row];
     from += step;
@@ -127,16 +127,16 @@ Image resample_rows(const Image& image, const std::vector<Taps>& taps) {
   const auto channels = static_cast<std::size_t>(image.shape.channels);
   const std::size_t in_row = image.pixels.size() / rows;
   const std::size_t out_row = out.pixels.size() / rows;
-  std::vector<Strip> strip(in_row);
-  std::array<std::uint8_t, Strip{}.size()> resampled{};
+  std::vector<SixteenRows> side_by_side(in_row);
+  std::array<std::uint8_t, SixteenRows{}.size()> resampled{};
   for (std::size_t first = 0; first < rows; first += resampled.size()) {
     const std::size_t count = std::min(resampled.size(), rows - first);
     for (std::size_t row = 0; row < count; ++row) {
       const std::uint8_t* const from = &image.pixels[(first + row) * in_row];
-      for (std::size_t x = 0; x < in_row; ++x) strip[x][row] = from[x];
+      for (std::size_t x = 0; x < in_row; ++x) side_by_side[x][row] = from[x];
     }
     for (std::size_t x = 0; x < out_row; ++x) {
-      resample_strip(taps[x / channels], &strip[x % channels], channels, resampled);
+      weighted_sums(taps[x / channels], &side_by_side[x % channels], channels, resampled);
       for (std::size_t row = 0; row < count; ++row)
         out.pixels[(first + row) * out_row + x] = resampled[row];
     }

@@ -33,7 +33,9 @@ struct JpegAlone::Impl {
     const std::size_t row_bytes = shape.bytes() / static_cast<std::size_t>(shape.height);
     while (info.output_scanline < info.output_height) {
       JSAMPROW row = out + info.output_scanline * row_bytes;
-      jpeg_read_scanlines(&info, &row, 1);
+      JSAMPROW rows[] = {row, row + row_bytes};  // NOLINT: two are ready at a time, mostly
+      const bool last = info.output_scanline + 1 == info.output_height;
+      jpeg_read_scanlines(&info, rows, last ? 1 : 2);
     }
     jpeg_finish_decompress(&info);
     return true;
